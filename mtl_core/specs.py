@@ -1,0 +1,363 @@
+"""What to run, as frozen values that are checked at the door.
+
+    ExperimentSpec  = data + arms + seeds + training + selection     (what a person writes, links or clicks)
+    RunSpec         = data + one arm + one seed + training + selection   (one lane; its hash is its identity)
+
+Unset training values are filled from the data by `resolve`; a run's hash is taken of the resolved, canonical form,
+so it does not depend on what was left to defaults, on names given to arms, on a file's path or on the device.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import json
+import zlib
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from mtl_core.errors import SpecError, unknown
+from mtl_core.schemes import check_tasks, complete
+
+if TYPE_CHECKING:
+    from mtl_core.problem import Problem
+
+RESULTS_VERSION = 1  # part of every run's identity: raise it when the same spec would train to other numbers
+MAX_SEEDS, MAX_ARMS, MAX_LINK = 256, 32, 20_000
+
+Kind = Literal["regression", "multi_output", "binary", "multiclass", "count"]
+LOSSES: dict[str, tuple[str, ...]] = {  # allowed losses by kind, the default first
+    "regression": ("mse", "l1", "huber"),
+    "multi_output": ("mse", "l1", "huber"),
+    "binary": ("bce", "focal"),
+    "multiclass": ("ce",),
+    "count": ("zinb", "poisson"),
+}
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class Spec(BaseModel):
+    """A frozen value without unknown keys; equal values have equal canonical JSON and equal hashes."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    def canonical(self) -> str:
+        """JSON with sorted keys and no spaces: the form that is hashed and linked."""
+        return json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def digest(text: str | bytes) -> str:
+    """First 16 hex digits of the SHA-256."""
+    return hashlib.sha256(text.encode() if isinstance(text, str) else text).hexdigest()[:16]
+
+
+class TaskSpec(Spec):
+    """One task: its kind, the loss it trains on, and what a scheme may know of it."""
+
+    name: str = Field(min_length=1)
+    kind: Kind
+    width: int = Field(1, ge=1, le=512, description="target columns: horizon or latent size of a vector target")
+    classes: tuple[str, ...] = Field((), max_length=1000, description="class names in code order")
+    loss: str = Field("", description="empty: the kind's default")
+    positive_weight: Positive = Field(1.0, description="binary: weight of the positive class")
+    focal_gamma: NonNegative = Field(2.0, description="binary focal loss: exponent")
+    label_smoothing: float = Field(0.0, ge=0, lt=1, description="multiclass: smoothing")
+    huber_delta: Positive = Field(1.0, description="regression Huber: threshold in scaled units")
+    prior: float = Field(0.0, description="task prior: initial log-variance s for presets that use priors")
+    scaled: bool = Field(True, description="regression: z-score the target by training statistics before the loss")
+    unit: str = ""
+
+    @model_validator(mode="after")
+    def _loss_belongs_to_kind(self) -> Self:
+        allowed = LOSSES[self.kind]
+        if not self.loss:
+            object.__setattr__(self, "loss", allowed[0])
+        if self.loss not in allowed:
+            raise ValueError(f'a {self.kind} task trains on {" or ".join(allowed)}, not "{self.loss}"')
+        if self.kind == "multiclass" and len(self.classes) < 2:
+            raise ValueError(f'task "{self.name}" needs at least two classes')
+        return self
+
+    @property
+    def outputs(self) -> int:
+        """Width of the head."""
+        if self.kind == "multiclass":
+            return len(self.classes)
+        if self.kind == "count":
+            return 3 if self.loss == "zinb" else 1
+        return self.width
+
+
+class TargetSpec(Spec):
+    """What the user says of a target column; everything left out is inferred."""
+
+    kind: Kind | None = None
+    loss: str = ""
+    positive_weight: Positive = 1.0
+    focal_gamma: NonNegative = 2.0
+    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    huber_delta: Positive = 1.0
+
+
+def _target(value: Any) -> Any:
+    return {"kind": value} if value is None or isinstance(value, str) else value
+
+
+class DataSpec(Spec):
+    """Either a table (`file`, or `fingerprint` of a stored one) or a built-in `scenario` with its `knobs`."""
+
+    scenario: str | None = None
+    knobs: dict[str, bool | int | float | str] = {}
+    file: str | None = None
+    fingerprint: str | None = Field(None, description="SHA-256 prefix of the table's bytes; filled in when it is read")
+    targets: dict[str, Annotated[TargetSpec, BeforeValidator(_target)]] | None = None
+    ignore: tuple[str, ...] = ()
+    columns: dict[str, Literal["number", "category"]] = Field({}, description="how to read a feature, where the guess is wrong")
+    missing: tuple[str, ...] = Field((), description="further spellings of a missing value, such as -999")
+    header: bool | None = Field(None, description="whether the first row holds names; None: look")
+    group: str | None = None
+    split: str | None = None
+    split_seed: int = Field(0, ge=0, lt=2**31)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _knobs_beside_the_scenario(cls, value: Any) -> Any:
+        if not isinstance(value, Mapping) or value.get("scenario") is None:
+            return value
+        beside = {key: item for key, item in value.items() if key not in cls.model_fields}
+        kept = {key: item for key, item in value.items() if key in cls.model_fields}
+        return {**kept, "knobs": {**kept.get("knobs", {}), **beside}}
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        table = self.file is not None or self.fingerprint is not None
+        if table == (self.scenario is not None):
+            raise ValueError("say either file: PATH or scenario: NAME")
+        if self.scenario is not None:
+            of_files = [n for n in ("targets", "ignore", "columns", "missing", "group", "split", "header") if getattr(self, n)]
+            if of_files:
+                raise ValueError(f"{of_files[0]} belongs to a file, not to a scenario")
+        return self
+
+
+class GateSpec(Spec):
+    """Availability gating around a scheme."""
+
+    mode: Literal["hard", "soft"] = "hard"
+    threshold: float = Field(0.2, ge=0, le=1)
+    scope: Literal["batch", "window", "dataset"] = "window"
+    sharpness: Positive = Field(20.0, description="kappa of the soft gate")
+    window: int = Field(20, ge=1, le=10_000, description="scope window: batches over which the share is averaged")
+
+
+class ArmSpec(Spec):
+    """A weighting scheme with its settings and wrappers; settings are complete once the spec is built."""
+
+    scheme: str
+    preset: str | None = None
+    settings: dict[str, Any] = {}
+    gate: GateSpec | None = None
+    smooth: float | None = Field(None, gt=0, le=1, description="EMA factor: share of the new weight at each step")
+    every: int | None = Field(None, ge=1, le=100_000, description="recompute weights every this many steps")
+
+    @model_validator(mode="after")
+    def _settings_are_the_schemes(self) -> Self:
+        object.__setattr__(self, "settings", complete(self.scheme, self.settings, self.preset))
+        object.__setattr__(self, "preset", None)  # spelled out in the settings from here on
+        return self
+
+
+class TrainingSpec(Spec):
+    """Model and optimizer; None means: chosen from the data."""
+
+    epochs: int | None = Field(None, ge=1, le=100_000)
+    batch_size: int | None = Field(None, ge=1, le=1_000_000)
+    lr: Positive | None = None
+    hidden: tuple[Annotated[int, Field(ge=1, le=8192)], ...] | None = Field(None, max_length=16)
+    optimizer: Literal["adam", "adamw", "sgd"] = "adam"
+    weight_decay: NonNegative | None = None
+    dtype: Literal["float32", "float64"] = "float32"
+
+
+class StopSpec(Spec):
+    """Early stopping; the epoch kept is always the one the fixed criterion (or the primary task) likes best."""
+
+    on: Literal["criterion", "any", "all", "primary"] = "criterion"
+    task: str | None = Field(None, description="the primary task")
+    patience: int = Field(10, ge=1, le=100_000)
+    min_delta: NonNegative = 0.0
+
+    @model_validator(mode="after")
+    def _primary_names_its_task(self) -> Self:
+        if (self.on == "primary") != (self.task is not None):
+            raise ValueError("say stop: {on: primary, task: NAME}, with a task only for primary")
+        return self
+
+
+class SelectionSpec(Spec):
+    """The fixed validation criterion and what may stop a run early. Nothing here can name a learned quantity."""
+
+    weights: Literal["uniform", "domain", "priors"] | dict[str, NonNegative] = "uniform"
+    scale: Literal["raw", "baseline", "single_task"] = "raw"
+    stop: StopSpec | None = None
+
+
+class RunSpec(Spec):
+    """One lane."""
+
+    data: DataSpec
+    arm: ArmSpec
+    seed: int = Field(ge=0, lt=2**31)
+    training: TrainingSpec
+    selection: SelectionSpec
+    version: int = RESULTS_VERSION
+
+    @property
+    def id(self) -> str:
+        """Hash of everything that decides the result; a table counts by its bytes, not by its path."""
+        value = self.model_dump(mode="json")
+        value["data"].pop("file")
+        return digest(json.dumps(value, sort_keys=True, separators=(",", ":")))
+
+
+def _seeds(value: Any) -> Any:
+    if isinstance(value, int) and not isinstance(value, bool):
+        if not 1 <= value <= MAX_SEEDS:
+            raise ValueError(f"the number of seeds is 1 to {MAX_SEEDS}, not {value}")
+        return tuple(range(value))
+    return value
+
+
+class ExperimentSpec(Spec):
+    """A comparison: arms x seeds on one problem, against a baseline arm."""
+
+    name: str = "comparison"
+    data: DataSpec
+    arms: dict[Annotated[str, Field(min_length=1, max_length=80)], ArmSpec] = Field(min_length=1, max_length=MAX_ARMS)
+    baseline: str = ""
+    seeds: Annotated[tuple[Annotated[int, Field(ge=0, lt=2**31)], ...], BeforeValidator(_seeds)] = Field((0, 1, 2, 3, 4, 5, 6, 7), min_length=1, max_length=MAX_SEEDS)
+    training: TrainingSpec = TrainingSpec()
+    selection: SelectionSpec = SelectionSpec()
+    score: dict[str, NonNegative] | None = Field(None, description="weights of the aggregate score by task; None: the problem's")
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+
+    @field_validator("seeds")
+    @classmethod
+    def _seeds_differ(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        if len(set(value)) < len(value):
+            raise ValueError("a seed is listed twice")
+        return value
+
+    @model_validator(mode="after")
+    def _baseline_is_an_arm(self) -> Self:
+        if not self.baseline:  # the first fixed arm, else the first
+            plain = [name for name, arm in self.arms.items() if arm.scheme in ("equal", "fixed")]
+            object.__setattr__(self, "baseline", (plain or list(self.arms))[0])
+        if self.baseline not in self.arms:
+            raise ValueError(unknown("arm", self.baseline, self.arms))
+        return self
+
+    @property
+    def id(self) -> str:
+        """Hash of all that the comparison shows: arms in order with their names, seeds, baseline, score; not name or device."""
+        value = self.model_dump(mode="json", exclude={"name", "device"})
+        value["data"].pop("file")
+        value["arms"] = list(value["arms"].items())
+        return digest(json.dumps(value, sort_keys=True, separators=(",", ":")))
+
+    def runs(self) -> dict[tuple[str, int], RunSpec]:
+        """The lanes of a resolved experiment by (arm name, seed), arms first."""
+        return {
+            (name, seed): RunSpec(data=self.data, arm=arm, seed=seed, training=self.training, selection=self.selection)
+            for name, arm in self.arms.items()
+            for seed in self.seeds
+        }
+
+
+def parse_experiment(value: Any) -> ExperimentSpec:
+    """An ExperimentSpec from plain data (YAML, JSON, a form). Raises SpecError with one sentence."""
+    if not isinstance(value, Mapping):
+        raise SpecError("An experiment is a mapping with at least data and arms.")
+    try:
+        return ExperimentSpec.model_validate(value)
+    except ValidationError as error:
+        raise SpecError(sentence(error)) from None
+
+
+def sentence(error: ValidationError) -> str:
+    """The first complaint of pydantic as one sentence with its place: `arms.learned.gate.threshold: ...`."""
+    first = error.errors()[0]
+    place = ".".join(str(part) for part in first["loc"] if not str(part).startswith(("function-", "literal[", "dict[")))
+    message = first["msg"].removeprefix("Value error, ").removesuffix(".")
+    if first["type"] == "extra_forbidden":
+        message = "there is no such key"
+    elif first["type"] == "missing":
+        message = "is missing"
+    elif "input" in first and not isinstance(first["input"], dict | list | tuple) and first["type"] != "value_error":
+        message = f"{message}, not {str(first['input'])[:60]!r}"
+    more = len(error.errors()) - 1
+    also = f" (and {more} more)" if more and first["type"] not in ("value_error",) else ""
+    return f"{place}: {message}{also}." if place else f"{message}{also}."
+
+
+def resolve(spec: ExperimentSpec, problem: Problem) -> ExperimentSpec:
+    """Fill in what was left to the data, and check every task name against the problem. Raises SpecError."""
+    names = [task.name for task in problem.tasks]
+    _check_task_names(spec, names)
+    recommended = {"epochs": 30, "batch_size": 64, "lr": 1e-3, "hidden": (64, 64), "weight_decay": 0.0, **problem.training}
+    stop = recommended.pop("stop", None)
+    chosen = spec.training.model_dump(exclude_none=True)
+    training = TrainingSpec.model_validate({**recommended, **chosen})
+    selection = spec.selection
+    if stop is not None and "stop" not in selection.model_fields_set:
+        selection = selection.model_copy(update={"stop": StopSpec.model_validate(stop)})
+    selection = SelectionSpec.model_validate(selection.model_dump())  # all fields set: resolving twice changes nothing
+    score = spec.score if spec.score is not None else {n: float(problem.score_weights.get(n, 0.0)) for n in names}
+    if not any(score.values()):
+        score = dict.fromkeys(names, 1.0 / len(names))
+    update = {"training": training, "selection": selection, "score": score}
+    return spec.model_copy(update=update)
+
+
+def _check_task_names(spec: ExperimentSpec, names: list[str]) -> None:
+    for name, arm in spec.arms.items():
+        check_tasks(arm.scheme, arm.settings, names, where=f'Arm "{name}"')
+    named = list(spec.score or ())
+    if isinstance(spec.selection.weights, dict):
+        named += spec.selection.weights
+        if not any(weight for task, weight in spec.selection.weights.items()):
+            raise SpecError("selection.weights: at least one weight must be above 0.")
+    if spec.selection.stop and spec.selection.stop.task:
+        named.append(spec.selection.stop.task)
+    for task in named:
+        if task not in names:
+            raise SpecError(unknown("task", task, names))
+
+
+# --- links -----------------------------------------------------------------------------------------------------------
+
+
+def to_link(spec: ExperimentSpec) -> str:
+    """The whole spec, defaults spelled out, as URL-safe text."""
+    packed = zlib.compress(spec.model_dump_json().encode(), 9)
+    return base64.urlsafe_b64encode(packed).decode().rstrip("=")
+
+
+def from_link(text: str) -> ExperimentSpec:
+    """Inverse of `to_link`. Raises SpecError for anything that is not a link of ours."""
+    if len(text) > MAX_LINK:
+        raise SpecError(f"This link is longer than {MAX_LINK:,} characters and was not opened.")
+    try:
+        packed = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+        unpacker = zlib.decompressobj()
+        plain = unpacker.decompress(packed, 1_000_000)
+        if unpacker.unconsumed_tail:
+            raise SpecError("This link unpacks to more than a megabyte and was not opened.")
+        value = json.loads(plain)
+    except (binascii.Error, zlib.error, ValueError) as error:
+        raise SpecError("This link is damaged: copy it again, whole, from the page that made it.") from error
+    return parse_experiment(value)
