@@ -1,0 +1,254 @@
+"""`osint`: conflict monitoring, six tasks of very different kind, scale and sparsity over one monthly representation.
+
+Synthetic throughout. One row is one region in one month; rows are independent.
+
+    z ~ N(0, I_8);  x = (M z, d)                      24 indicators that determine z, and 24 that say nothing, all N(0, 1) in size
+    r = tanh(V z), unit variance;  f_i = a_i · r      shared representation; signals, correlation of any two = `relatedness`
+    σ = `noise`;  ε, η ~ N(0, 1);  Λ ~ logistic(0, 1)
+
+    regime          class = how many of three thresholds 3 f + Λ exceeds (ordered logit); thresholds at the quantiles that give
+                    class k a share ∝ (1 − imbalance)^k
+    casualty        y = 0 with π = sigmoid(−1 − f), else negative binomial: mean μ = casualty_mean · exp(0.8 f − 0.32), dispersion 1
+    transition      y = 1 iff 3 f + Λ is among the highest `positive_rate`
+    anomaly         y = (f + σ ε) / √(1 + σ²), a z-score
+    forecast        y_h = unit · (0.85^h f + e_h), e_h = 0.85 e_{h−1} + 0.3 σ ε_h, six months
+    daily_forecast  y_d = cos(2πd/7) f + sin(2πd/7) g + e_d, e_d = 0.7 e_{d−1} + 0.5 σ ε_d, seven days; g = another, independent signal
+
+    leakage λ       six more features, `outlook`: λ y_h / unit + (1 − λ) η_h, copies of what forecast has to predict
+    labels          dense: regime, casualty, forecast, daily_forecast; sparse: anomaly; very sparse: transition (drawn so that
+                    positives keep their rate among the labels of every split). The shares are our choice, not published values.
+
+Truth holds, beside the settings, the irreducible loss of every task: the mean loss of a predictor that knows z and the equations
+(with the leak, forecast's is what the copies leave over).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from mtl_core.data.scenarios.base import (
+    SEED,
+    Knob,
+    Scenario,
+    directions,
+    hide,
+    numbered,
+    orthogonal,
+    representation,
+    reveal,
+    rounded,
+    split_rows,
+)
+from mtl_core.problem import Problem
+from mtl_core.specs import TaskSpec
+
+LATENTS, INDICATORS, DISTRACTORS = 8, 24, 24
+MONTHS, DAYS = 6, 7
+SHARPNESS = 3.0  # of the ordered logit: signal against logistic noise
+DISPERSION = 1.0
+REGIMES = ("stable", "tension", "crisis", "conflict")
+PRIORS = {"regime": 1.05, "casualty": 1.4, "anomaly": 1.4, "forecast": 1.9, "transition": 1.4, "daily_forecast": 1.4}
+BUSINESS = {"regime": 0.35, "casualty": 0.25, "anomaly": 0.05, "forecast": 0.25, "transition": 0.05, "daily_forecast": 0.05}
+TASKS = (
+    TaskSpec(name="regime", kind="multiclass", classes=REGIMES, prior=PRIORS["regime"]),
+    TaskSpec(name="casualty", kind="count", prior=PRIORS["casualty"], unit="people"),
+    TaskSpec(name="anomaly", kind="regression", scaled=False, prior=PRIORS["anomaly"], unit="z"),
+    TaskSpec(name="forecast", kind="multi_output", width=MONTHS, scaled=False, prior=PRIORS["forecast"], unit="index"),
+    TaskSpec(name="transition", kind="binary", classes=("no", "yes"), prior=PRIORS["transition"]),
+    TaskSpec(name="daily_forecast", kind="multi_output", width=DAYS, scaled=False, prior=PRIORS["daily_forecast"], unit="latent"),
+)
+
+
+class Drawn(NamedTuple):
+    """A task's targets and the loss that knowing the equations would still leave."""
+
+    targets: Float[np.ndarray, "rows width"]
+    irreducible: float
+
+
+def _load(
+    samples: int,
+    dense: float,
+    sparse: float,
+    very_sparse: float,
+    noise: float,
+    unit: float,
+    relatedness: float,
+    leakage: float,
+    imbalance: float,
+    positive_rate: float,
+    casualty_mean: float,
+    seed: int,
+) -> Problem:
+    rng = np.random.default_rng(seed)
+    split = split_rows(rng, samples)
+    latents = rng.standard_normal((samples, LATENTS))
+    signals, cycle = _signals(rng, latents, relatedness)
+    shares = (1 - imbalance) ** np.arange(len(REGIMES))
+    months, covariance = _months(rng, signals["forecast"], noise)
+    drawn = {
+        "regime": _ordered(rng, signals["regime"], shares / shares.sum()),
+        "casualty": _counts(rng, signals["casualty"], casualty_mean),
+        "anomaly": _anomaly(rng, signals["anomaly"], noise),
+        "forecast": Drawn(unit * months, unit**2 * _left_by_leak(covariance, leakage)),
+        "transition": _ordered(rng, signals["transition"], np.array([1 - positive_rate, positive_rate])),
+        "daily_forecast": _days(rng, signals["daily_forecast"], cycle, noise),
+    }
+    labels = {"anomaly": sparse, "transition": very_sparse}
+    strata = {"transition": drawn["transition"].targets[:, 0].astype(np.int64)}
+    features = _features(rng, latents, months, leakage)
+    return Problem(
+        name="osint",
+        features=features,
+        targets={
+            name: hide(one.targets, reveal(rng, split, labels.get(name, dense), strata.get(name))) for name, one in drawn.items()
+        },
+        tasks=TASKS,
+        split=split,
+        feature_names=_feature_names(leakage),
+        synthetic=True,
+        domain_weights=BUSINESS,
+        score_weights=BUSINESS,
+        truth={
+            "noise": noise,
+            "relatedness": relatedness,
+            "leakage": leakage,
+            "leaky_features": numbered("outlook", MONTHS) if leakage else [],
+            "irreducible": rounded({name: one.irreducible for name, one in drawn.items()}),
+        },
+        training={"epochs": 30, "batch_size": 64, "lr": 3e-3, "hidden": (64, 64)},
+        warnings=_warnings(leakage),
+    )
+
+
+def _signals(
+    rng: np.random.Generator, latents: Float[np.ndarray, "rows size"], relatedness: float
+) -> tuple[Mapping[str, Float[np.ndarray, " rows"]], Float[np.ndarray, " rows"]]:
+    """One signal a task, and one more that is independent of them all (the other phase of the weekly cycle)."""
+    toward = directions(rng, len(TASKS), len(TASKS), relatedness)
+    basis = orthogonal(rng, LATENTS)
+    shared = representation(rng, latents)
+    signals = shared @ basis[: len(TASKS)].T @ toward.T
+    return {task.name: signals[:, i] for i, task in enumerate(TASKS)}, shared @ basis[len(TASKS)]
+
+
+def _features(
+    rng: np.random.Generator, latents: Float[np.ndarray, "rows size"], months: Float[np.ndarray, "rows months"], leakage: float
+) -> Float[np.ndarray, "rows features"]:
+    rows = len(latents)
+    mixing = rng.standard_normal((LATENTS, INDICATORS)) / math.sqrt(LATENTS)
+    blocks = [latents @ mixing, rng.standard_normal((rows, DISTRACTORS))]
+    if leakage:
+        blocks.append(leakage * months + (1 - leakage) * rng.standard_normal(months.shape))
+    return np.concatenate(blocks, axis=1)
+
+
+def _feature_names(leakage: float) -> tuple[str, ...]:
+    return (*numbered("indicator", INDICATORS + DISTRACTORS), *(numbered("outlook", MONTHS) if leakage else ()))
+
+
+def _warnings(leakage: float) -> tuple[str, ...]:
+    if not leakage:
+        return ()
+    return (f"Leakage: the features outlook_01 to outlook_{MONTHS:02d} are noisy copies of what forecast has to predict.",)
+
+
+def _ordered(rng: np.random.Generator, signal: Float[np.ndarray, " rows"], shares: Float[np.ndarray, " classes"]) -> Drawn:
+    """Ordered logit with the classes' shares exactly as asked; irreducible: the cross-entropy of the true probabilities."""
+    score = SHARPNESS * signal + rng.logistic(size=len(signal))
+    thresholds = np.quantile(score, np.cumsum(shares)[:-1])
+    classes: Int[np.ndarray, " rows"] = np.searchsorted(thresholds, score)
+    below = 1 / (1 + np.exp(SHARPNESS * signal[:, None] - thresholds))  # P(score < threshold)
+    edges = np.concatenate([np.zeros_like(below[:, :1]), below, np.ones_like(below[:, :1])], axis=1)
+    likelihood = np.take_along_axis(np.diff(edges, axis=1), classes[:, None], axis=1)
+    return Drawn(classes[:, None].astype(np.float64), float(-np.log(likelihood).mean()))
+
+
+def _counts(rng: np.random.Generator, signal: Float[np.ndarray, " rows"], mean: float) -> Drawn:
+    """Zero-inflated negative binomial counts; irreducible: the negative log-likelihood of the true parameters."""
+    zero = 1 / (1 + np.exp(1 + signal))
+    mu = mean * np.exp(0.8 * signal - 0.32)
+    counts = rng.poisson(mu * rng.gamma(DISPERSION, 1 / DISPERSION, size=len(mu)))
+    counts[rng.random(len(mu)) < zero] = 0
+    gamma = np.array(
+        [math.lgamma(DISPERSION + y) - math.lgamma(DISPERSION) - math.lgamma(y + 1) for y in range(counts.max() + 1)]
+    )
+    log_nb = gamma[counts] + DISPERSION * np.log(DISPERSION / (DISPERSION + mu)) + counts * np.log(mu / (DISPERSION + mu))
+    likelihood = np.where(counts == 0, zero, 0) + (1 - zero) * np.exp(log_nb)
+    return Drawn(counts[:, None].astype(np.float64), float(-np.log(likelihood).mean()))
+
+
+def _anomaly(rng: np.random.Generator, signal: Float[np.ndarray, " rows"], noise: float) -> Drawn:
+    scale = math.sqrt(1 + noise**2)
+    values = (signal + noise * rng.standard_normal(len(signal))) / scale
+    return Drawn(values[:, None], (noise / scale) ** 2)
+
+
+def _walk(
+    rng: np.random.Generator, rows: int, steps: int, keep: float, step: float
+) -> tuple[Float[np.ndarray, "rows steps"], Float[np.ndarray, "steps steps"]]:
+    """AR(1) noise from 0, and its covariance over the steps."""
+    lag = np.arange(steps)[:, None] - np.arange(steps)
+    filter_ = step * np.where(lag >= 0, keep ** lag.clip(0), 0.0)
+    return rng.standard_normal((rows, steps)) @ filter_.T, filter_ @ filter_.T
+
+
+def _months(
+    rng: np.random.Generator, signal: Float[np.ndarray, " rows"], noise: float
+) -> tuple[Float[np.ndarray, "rows months"], Float[np.ndarray, "months months"]]:
+    """The next months of the index, in units of its standard deviation, and the covariance of their noise."""
+    error, covariance = _walk(rng, len(signal), MONTHS, keep=0.85, step=0.3 * noise)
+    return signal[:, None] * 0.85 ** np.arange(1, MONTHS + 1) + error, covariance
+
+
+def _left_by_leak(covariance: Float[np.ndarray, "months months"], leakage: float) -> float:
+    """Mean squared error of the months once their copies are known: the trace of the conditional covariance."""
+    if leakage == 0:
+        return float(np.diag(covariance).mean())
+    copied = covariance + ((1 - leakage) / leakage) ** 2 * np.eye(MONTHS)
+    left = covariance - covariance @ np.linalg.solve(copied, covariance)
+    return float(np.diag(left).mean())
+
+
+def _days(rng: np.random.Generator, signal: Float[np.ndarray, " rows"], cycle: Float[np.ndarray, " rows"], noise: float) -> Drawn:
+    angle = 2 * np.pi * np.arange(1, DAYS + 1) / DAYS
+    error, covariance = _walk(rng, len(signal), DAYS, keep=0.7, step=0.5 * noise)
+    values = np.outer(signal, np.cos(angle)) + np.outer(cycle, np.sin(angle)) + error
+    return Drawn(values, float(np.diag(covariance).mean()))
+
+
+OSINT = Scenario(
+    name="osint",
+    title="Conflict monitoring",
+    story=(
+        "Six tasks over one monthly representation, from dense casualty counts that dominate the loss to rare transitions with "
+        "8 % of labels. The learned total keeps falling after the fixed criterion has turned: who selects by it keeps the wrong epoch."
+    ),
+    synthetic=True,
+    knobs={
+        "samples": Knob(3000, 400, 40_000, "Region-months in all: 60 % train, 20 % validation, 20 % test."),
+        "dense": Knob(1.0, 0.02, 1.0, "Share of labels of regime, casualty, forecast and daily_forecast."),
+        "sparse": Knob(0.25, 0.02, 1.0, "Share of labels of anomaly."),
+        "very_sparse": Knob(0.08, 0.02, 1.0, "Share of labels of transition."),
+        "noise": Knob(1.0, 0.05, 3.0, "Noise of the regression targets, against a signal of standard deviation 1."),
+        "unit": Knob(1.0, 0.01, 100.0, "Unit of forecast: targets are multiplied by it, its loss by its square."),
+        "relatedness": Knob(
+            0.5, -0.2, 1.0, "Correlation of any two tasks' signals; -0.2: they oppose each other as much as six can."
+        ),
+        "leakage": Knob(
+            0.5, 0.0, 1.0, "How much of forecast's target is copied into features; 0: none, the features are left out."
+        ),
+        "imbalance": Knob(0.3, 0.0, 0.8, "Regime classes: each has this much less share than the one before."),
+        "positive_rate": Knob(0.02, 0.005, 0.5, "Share of positives in transition."),
+        "casualty_mean": Knob(
+            10.0, 0.5, 100.0, "Mean casualties where there are any: sets how far casualty dominates the raw loss."
+        ),
+        "seed": SEED,
+    },
+    load=_load,
+)
