@@ -17,8 +17,7 @@ from mtl_core.schemes.softplus import Softplus
 from mtl_core.schemes.uncertainty import Uncertainty
 
 SCHEMES: dict[str, type[Scheme]] = {
-    scheme.name: scheme
-    for scheme in (Equal, Fixed, Uncertainty, Softplus, DynamicWeightAverage, GeometricLoss, ScaleInvariant)
+    scheme.name: scheme for scheme in (Equal, Fixed, Uncertainty, Softplus, DynamicWeightAverage, GeometricLoss, ScaleInvariant)
 }
 
 __all__ = ["SCHEMES", "Scheme", "Setting", "Setup", "Signals", "State", "check_tasks", "complete", "describe"]

@@ -67,7 +67,8 @@ class Setup(NamedTuple):
     labelled: Float[Tensor, " tasks"]  # share of valid labels in the training split
 
 
-State = Any  # a NamedTuple of tensors with the lanes leading, possibly nested; every scheme names its own
+Value = Any  # a numeric setting: a number, or `[lanes, 1]` or `[lanes, tasks]` where lanes differ
+State = Any  # a NamedTuple of tensors `[*lanes, k]`, possibly nested; every scheme names its own
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,7 @@ class Scheme(ABC):
     formula: ClassVar[str]
     source: ClassVar[str]  # citation
     positive_losses: ClassVar[bool] = False  # refuses negative losses
+    own_objective: ClassVar[bool] = False  # minimises something else than the weighted sum
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
 
     @abstractmethod

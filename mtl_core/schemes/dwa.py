@@ -1,0 +1,72 @@
+"""Dynamic weight average (Liu, Johns, Davison, CVPR 2019)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+from mtl_core.deferred import torch
+from mtl_core.schemes.base import Scheme, Setup, Signals, Value, setting
+from mtl_core.schemes.numerics import count, present_softmax
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class DwaState(NamedTuple):
+    """Epoch means of the training loss and the ratio of the last two."""
+
+    steps: Tensor  # [*lanes, 1] int
+    period: Tensor  # [*lanes, 1] int, steps in an epoch
+    total: Tensor  # [*lanes, tasks] sum over this epoch's steps
+    seen: Tensor  # [*lanes, tasks] steps of this epoch that had the task
+    last: Tensor  # [*lanes, tasks] mean of the last epoch that had the task, NaN before
+    ratio: Tensor  # [*lanes, tasks] 1 until two means are known
+
+
+@dataclass(frozen=True)
+class DynamicWeightAverage(Scheme):
+    """Tasks whose loss fell least over the last two epochs get more weight.
+
+    `w = T softmax(r/temperature)` with `r = L(e-1)/L(e-2)` from epoch means of the training loss; ones for the first two epochs.
+    T and the softmax run over the tasks present in the step. Deviations: the ratio is clamped, and a task without labels for
+    an epoch keeps its last ratio; the paper has neither case.
+    """
+
+    name = "dwa"
+    title = "Dynamic weight average"
+    family = "loss-based"
+    formula = "w = T softmax(r/tau), r_i = mean L_i(e-1) / mean L_i(e-2)"
+    source = "Liu, Johns, Davison. End-to-End Multi-Task Learning with Attention. CVPR 2019"
+
+    temperature: Value = setting("number", 2.0, "softness tau; large values approach equal weights", low=1e-6, high=1e6)
+    ratio_clamp: Value = setting("interval", (1e-3, 1e3), "range of the ratio", low=0.0, high=1e12)
+
+    def init(self, setup: Setup) -> DwaState:
+        """No history: ratios of one."""
+        blank = setup.lr.new_zeros(*setup.lanes, len(setup.tasks))
+        steps = torch.zeros_like(setup.lr, dtype=torch.int64)
+        return DwaState(steps, steps + setup.steps_per_epoch, blank, blank, blank + torch.nan, blank + 1)
+
+    def update(self, state: DwaState, signals: Signals) -> tuple[Tensor, DwaState]:
+        """Weights from the ratios of finished epochs; then the running epoch mean takes in this step."""
+        state = self._rolled(state)
+        shares = present_softmax(state.ratio / self.temperature, signals.available)
+        weights = count(signals.available, shares.dtype) * shares
+        total = state.total + torch.where(signals.available, signals.losses, 0.0)
+        return weights, state._replace(steps=state.steps + 1, total=total, seen=state.seen + signals.available)
+
+    def _rolled(self, state: DwaState) -> DwaState:
+        """At the first step of an epoch, turn the finished epoch's sums into a mean and a ratio."""
+        starts = (state.steps > 0) & (state.steps % state.period == 0)
+        mean = state.total / state.seen
+        rolls = starts & (state.seen > 0)
+        ratio = mean / state.last
+        if self.ratio_clamp is not None:
+            ratio = torch.clamp(ratio, *(torch.as_tensor(x, dtype=mean.dtype, device=mean.device) for x in self.ratio_clamp))
+        return state._replace(
+            total=torch.where(starts, 0.0, state.total),
+            seen=torch.where(starts, 0.0, state.seen),
+            last=torch.where(rolls, mean, state.last),
+            ratio=torch.where(rolls & ratio.isfinite(), ratio, state.ratio),
+        )

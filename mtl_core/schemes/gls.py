@@ -1,0 +1,61 @@
+"""Geometric loss strategy (Chennupati et al., CVPR workshops 2019)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+from mtl_core.deferred import torch
+from mtl_core.schemes.base import Scheme, Setup, Signals
+from mtl_core.schemes.numerics import count, first_positive, floored
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+EPSILON = 1e-12  # relative to each task's first loss
+
+
+class FirstLoss(NamedTuple):
+    """Each task's first loss: the unit in which "almost zero" is judged."""
+
+    first: Tensor  # [*lanes, tasks], NaN before
+
+
+@dataclass(frozen=True)
+class GeometricLoss(Scheme):
+    """The geometric mean of the losses: `(prod L_i)^(1/T)`, so the weight is `GM / (T L_i)`.
+
+    A task's unit `c` scales every weight by `c^(1/T)` and nothing else. Computed in log space, as a product of many small
+    losses underflows. Needs positive losses. Losses are held above 1e-12 of their first value (deviation: the paper has no floor).
+    """
+
+    name = "gls"
+    title = "Geometric loss strategy"
+    family = "loss-based"
+    formula = "(prod L_i)^{1/T}, w_i = GM / (T L_i)"
+    source = "Chennupati, Sistu, Yogamani, Rawashdeh. MultiNet++. CVPR Workshops 2019"
+    positive_losses = True
+    own_objective = True
+
+    def init(self, setup: Setup) -> FirstLoss:
+        """No loss seen yet."""
+        return FirstLoss(setup.lr.new_full((*setup.lanes, len(setup.tasks)), torch.nan))
+
+    def update(self, state: FirstLoss, signals: Signals) -> tuple[Tensor, FirstLoss]:
+        """Derivative of the geometric mean with respect to each loss."""
+        first = first_positive(state.first, signals.losses, signals.available)
+        losses = floored(signals.losses, first, EPSILON)
+        mean_log = _mean_log(losses, signals.available)
+        weights = torch.exp(mean_log - losses.log()) / count(signals.available, losses.dtype)
+        return torch.where(signals.available, weights, 0.0), FirstLoss(first)
+
+    def objective(self, state: FirstLoss, signals: Signals) -> Tensor:
+        """The geometric mean over present tasks; 0 without any."""
+        losses = floored(signals.losses, first_positive(state.first, signals.losses, signals.available), EPSILON)
+        mean = torch.exp(_mean_log(losses, signals.available)).squeeze(-1)
+        return torch.where(signals.available.any(-1), mean, 0.0)
+
+
+def _mean_log(losses: Tensor, available: Tensor) -> Tensor:
+    logs = torch.where(available, losses.log(), 0.0)
+    return logs.sum(-1, keepdim=True) / count(available, losses.dtype)
