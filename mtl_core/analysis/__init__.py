@@ -1,0 +1,61 @@
+"""From a comparison to what is shown of it: pure functions `Comparison -> info`, numbers and sentences only.
+
+    curves(c, Channel("validation", "", "criterion"))   one panel: mean and band per arm over epochs
+    task_curves(c, "validation", "loss")                one panel per task (loss, weight, sigma, share, gate, metrics ...)
+    recorded(c)                                         which (split, name) exist at all
+    metric_table(c, at="best" | "final" | 12, split)    per-task metrics, arms side by side, differences to the baseline
+    verdict(c)                                          sentences, warnings and conditions; `str()` of it is the text
+    selection(c)                                        selected against counterfactual epoch, regret per arm and task
+    loss_shares(c)                                      which task dominates the loss
+    score(c, weights=...)                               aggregate score with its parts
+    endings(c)                                          how many runs are done, stopped, diverged, failed, unfinished
+    history_frame(c), metrics_frame(c)                  tidy pandas frames
+
+Everything can be asked at any moment: what is not there yet is NaN, 0 or empty. `wording` writes numbers for people.
+"""
+
+from mtl_core.analysis.curves import Curve, Curves, Mark, curves, marks, recorded, task_curves
+from mtl_core.analysis.frames import history_frame, metrics_frame
+from mtl_core.analysis.metrics import Cell, MetricRow, MetricTable, beaten, headline, metric_table
+from mtl_core.analysis.runs import Endings, direction, ending_notes, endings
+from mtl_core.analysis.score import Score, ScorePart, score
+from mtl_core.analysis.seeds import Difference, Estimate
+from mtl_core.analysis.selection import ArmSelection, Regret, Selection, selection
+from mtl_core.analysis.shares import ArmShares, loss_shares
+from mtl_core.analysis.verdict import ArmVerdict, Verdict, verdict
+
+__all__ = [
+    "ArmSelection",
+    "ArmShares",
+    "ArmVerdict",
+    "Cell",
+    "Curve",
+    "Curves",
+    "Difference",
+    "Endings",
+    "Estimate",
+    "Mark",
+    "MetricRow",
+    "MetricTable",
+    "Regret",
+    "Score",
+    "ScorePart",
+    "Selection",
+    "Verdict",
+    "beaten",
+    "curves",
+    "direction",
+    "ending_notes",
+    "endings",
+    "headline",
+    "history_frame",
+    "loss_shares",
+    "marks",
+    "metric_table",
+    "metrics_frame",
+    "recorded",
+    "score",
+    "selection",
+    "task_curves",
+    "verdict",
+]

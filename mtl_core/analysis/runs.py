@@ -1,0 +1,131 @@
+"""Which runs count, how the others ended, and one number of one run.
+
+A diverged or failed run counts nowhere and is reported instead. A run a person stopped counts with what it had, but is
+compared only with a run of the other arm that was stopped at the same epoch.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Float
+
+from mtl_core.analysis.wording import count, listed
+from mtl_core.records import HIGHER_IS_BETTER, NEITHER, SIGNAL_NAMES, Comparison, RunRecord, Status
+
+At = Literal["best", "final"] | int  # an integer is an epoch, counted from 1
+LOST: tuple[Status, ...] = ("diverged", "failed")
+Read = Callable[[int], float]  # run position -> number, NaN where there is none
+
+
+def direction(name: str) -> int:
+    """+1 where higher is better, -1 where lower is, 0 where neither: predicted rates, weights, shares."""
+    if name in NEITHER or (name in SIGNAL_NAMES and name != "loss"):
+        return 0
+    return 1 if name in HIGHER_IS_BETTER else -1
+
+
+def reader(comparison: Comparison, at: At, split: str, task: str, name: str) -> Read:
+    """Reads one quantity of a run: from its result (`best`, `final`) or from the history at an epoch."""
+    if isinstance(at, int):
+        column = comparison.column(split, task, name)
+        return lambda run: _at_epoch(comparison, column, at, run)
+    return lambda run: _from_result(comparison.runs[run], at, split, task, name)
+
+
+def _at_epoch(comparison: Comparison, column: Float[np.ndarray, "epochs runs"], epoch: int, run: int) -> float:
+    if comparison.runs[run].status in LOST or not 1 <= epoch <= len(column):
+        return math.nan
+    return float(column[epoch - 1, run])
+
+
+def _from_result(record: RunRecord, at: str, split: str, task: str, name: str) -> float:
+    if record.result is None or record.status not in ("done", "stopped"):
+        return math.nan
+    value = record.result.metrics.get(at, {}).get(split, {}).get(task, {}).get(name)
+    return math.nan if value is None else float(value)
+
+
+def by_arm(comparison: Comparison, arm: str, read: Read) -> Float[np.ndarray, " runs"]:
+    """A quantity of every run of an arm, by seed."""
+    return np.array([read(run) for run in comparison.runs_of(arm)], dtype=np.float64)
+
+
+def by_pair(comparison: Comparison, arm: str, read: Read) -> tuple[Float[np.ndarray, " seeds"], Float[np.ndarray, " seeds"]]:
+    """The same quantity of the arm and of the baseline arm, for the seeds that both have."""
+    matched = [(read(mine), read(theirs)) for mine, theirs in pairs(comparison, arm)]
+    both = np.array(matched, dtype=np.float64).reshape(-1, 2)
+    return both[:, 0], both[:, 1]
+
+
+def pairs(comparison: Comparison, arm: str) -> list[tuple[int, int]]:
+    """Runs of the arm and of the baseline with one seed that may be compared, by seed."""
+    baseline = {comparison.runs[run].seed: run for run in comparison.runs_of(comparison.spec.baseline)}
+    mine = {comparison.runs[run].seed: run for run in comparison.runs_of(arm)}
+    return [(mine[s], baseline[s]) for s in sorted(mine) if s in baseline and _comparable(comparison, mine[s], baseline[s])]
+
+
+def _comparable(comparison: Comparison, one: int, other: int) -> bool:
+    a, b = comparison.runs[one], comparison.runs[other]
+    if a.status in LOST or b.status in LOST:
+        return False
+    return (a.status == "stopped") == (b.status == "stopped") and (a.status != "stopped" or a.epoch == b.epoch)
+
+
+@dataclass(frozen=True)
+class Endings:
+    """How the runs of one arm ended, as numbers of runs; `sentences` are the reasons given, each once."""
+
+    arm: str
+    runs: int
+    done: int
+    stopped: int
+    diverged: int
+    failed: int
+    unfinished: int
+    sentences: tuple[str, ...]
+
+    @property
+    def counted(self) -> int:
+        """Runs that means are taken over."""
+        return self.done + self.stopped
+
+
+def endings(comparison: Comparison) -> tuple[Endings, ...]:
+    """One entry per arm, in the order of the experiment."""
+    return tuple(_ending(comparison, arm) for arm in comparison.spec.arms)
+
+
+def _ending(comparison: Comparison, arm: str) -> Endings:
+    records = [comparison.runs[run] for run in comparison.runs_of(arm)]
+    tally = {status: sum(record.status == status for record in records) for status in ("done", "stopped", "diverged", "failed")}
+    reasons = [record.result.sentence for record in records if record.result and record.status in LOST and record.result.sentence]
+    return Endings(
+        arm, len(records), **tally, unfinished=len(records) - sum(tally.values()), sentences=tuple(dict.fromkeys(reasons))
+    )
+
+
+def ending_notes(comparison: Comparison) -> tuple[str, ...]:
+    """One sentence for every arm that lost, stopped or still trains runs."""
+    return tuple(note for one in endings(comparison) for note in _notes(one))
+
+
+def _notes(one: Endings) -> list[str]:
+    notes = []
+    if one.diverged:
+        why = f" ({listed(one.sentences[:3])})" if one.sentences else ""
+        notes.append(f"{one.arm}: {one.diverged} of {count(one.runs, 'run')} diverged{why}; they count in no mean.")
+    if one.failed:
+        notes.append(f"{one.arm}: {one.failed} of {count(one.runs, 'run')} failed and count in no mean.")
+    if one.stopped:
+        notes.append(
+            f"{one.arm}: {one.stopped} of {count(one.runs, 'run')} stopped by hand; "
+            "each counts with what it had and is compared only with a run stopped at the same epoch."
+        )
+    if one.unfinished:
+        notes.append(f"{one.arm}: {one.unfinished} of {count(one.runs, 'run')} not finished.")
+    return notes

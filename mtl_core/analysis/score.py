@@ -1,0 +1,110 @@
+"""The aggregate score with its parts: fixed, editable weights over one component per task, each from 0 to 1, higher better.
+
+    multiclass          accuracy
+    binary              AUROC (its constant predictor is at 0.5 whatever the share of positives, unlike average precision)
+    all other kinds     1 - MAE / MAE of the constant predictor, kept within 0 to 1: the share of its error that is removed
+
+Weights are renormalised over the tasks that have a component in the split; which those are is reported.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from mtl_core.analysis.metrics import constant, others
+from mtl_core.analysis.runs import At, Read, by_arm, by_pair, reader
+from mtl_core.analysis.seeds import Difference, Estimate, estimate, judge, paired
+from mtl_core.records import Comparison
+from mtl_core.specs import Kind, TaskSpec
+
+COMPONENTS: dict[Kind, str] = {
+    "multiclass": "accuracy",
+    "binary": "auroc",
+    "regression": "mae",
+    "multi_output": "mae",
+    "count": "mae",
+}
+MEANING = {"accuracy": "accuracy", "auroc": "AUROC", "mae": "1 - MAE / MAE of the constant predictor, within 0 to 1"}
+
+
+@dataclass(frozen=True)
+class ScorePart:
+    """One task's component, or the whole score (task empty, weight 1)."""
+
+    task: str
+    meaning: str
+    weight: float  # as counted: renormalised; 0 where the task has no component in this split
+    constant: float  # the constant predictor's component
+    estimates: Mapping[str, Estimate]  # by arm
+    differences: Mapping[str, Difference]  # by arm, without the baseline arm
+
+
+@dataclass(frozen=True)
+class Score:
+    """The aggregate score of every arm and what it is made of."""
+
+    at: At
+    split: str
+    total: ScorePart
+    parts: tuple[ScorePart, ...]
+    uncounted: tuple[str, ...]  # tasks with a weight but no component in this split
+
+
+def score(comparison: Comparison, at: At = "best", split: str = "test", weights: Mapping[str, float] | None = None) -> Score:
+    """weights: by task, at least one above 0; None: those of the experiment, else equal ones."""
+    tasks = comparison.problem.tasks
+    given = weights or comparison.spec.score or dict.fromkeys((task.name for task in tasks), 1.0)
+    reads = {task.name: component(comparison, at, split, task) for task in tasks}
+    counted = [task.name for task in tasks if given.get(task.name, 0) > 0 and _exists(comparison, reads[task.name])]
+    whole = sum(given[name] for name in counted)
+    shares = {name: given[name] / whole for name in counted}
+    parts = [_part(comparison, task, shares.get(task.name, 0.0), split, reads[task.name]) for task in tasks]
+    total = _total(comparison, shares, reads, {part.task: part.constant for part in parts})
+    uncounted = tuple(task.name for task in tasks if given.get(task.name, 0) > 0 and task.name not in counted)
+    return Score(at, split, total, tuple(parts), uncounted)
+
+
+def component(comparison: Comparison, at: At, split: str, task: TaskSpec) -> Read:
+    """Reads a task's component of a run."""
+    name = COMPONENTS[task.kind]
+    read = reader(comparison, at, split, task.name, name)
+    if name != "mae":
+        return read
+    reference = constant(comparison, split, task.name, "mae")
+    return lambda run: _removed(read(run), reference)
+
+
+def _removed(error: float, reference: float) -> float:
+    if not (math.isfinite(error) and reference > 0):
+        return math.nan
+    return min(1.0, max(0.0, 1 - error / reference))
+
+
+def _exists(comparison: Comparison, read: Read) -> bool:
+    return any(math.isfinite(read(run)) for run in range(len(comparison.runs)))
+
+
+def _part(comparison: Comparison, task: TaskSpec, weight: float, split: str, read: Read) -> ScorePart:
+    name = COMPONENTS[task.kind]
+    trivial = constant(comparison, split, task.name, name)
+    trivial = _removed(trivial, trivial) if name == "mae" else trivial
+    return ScorePart(task.name, MEANING[name], weight, trivial, *_compared(comparison, read))
+
+
+def _total(
+    comparison: Comparison, shares: Mapping[str, float], reads: Mapping[str, Read], trivial: Mapping[str, float]
+) -> ScorePart:
+    def read(run: int) -> float:
+        return sum(share * reads[task](run) for task, share in shares.items()) if shares else math.nan
+
+    meaning = "weighted mean of the components"
+    of_constants = sum(share * trivial[task] for task, share in shares.items()) if shares else math.nan
+    return ScorePart("", meaning, 1.0, of_constants, *_compared(comparison, read))
+
+
+def _compared(comparison: Comparison, read: Read) -> tuple[dict[str, Estimate], dict[str, Difference]]:
+    estimates = {arm: estimate(by_arm(comparison, arm, read)) for arm in comparison.spec.arms}
+    differences = judge({arm: paired(*by_pair(comparison, arm, read)) for arm in others(comparison)}, direction=1)
+    return estimates, differences

@@ -1,0 +1,154 @@
+"""What a comparison shows, in sentences: per arm and task, with intervals and seeds, and never an overall winner.
+
+A task is called better or worse by its headline metric if the exact sign-flip p of the paired differences, corrected
+by Holm over the arms, is at most 0.05 and their 95 % interval excludes 0. Everything else is `no difference shown`,
+which is not the same as equal; the intervals say how large a difference may have gone unseen.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mtl_core.analysis.metrics import MetricRow, MetricTable, beaten, metric_table, others, outcomes
+from mtl_core.analysis.runs import At, ending_notes, pairs
+from mtl_core.analysis.seeds import ALPHA, Outcome, seeds_needed
+from mtl_core.analysis.wording import count, interval, listed
+from mtl_core.records import Comparison
+
+CLAUSES: dict[Outcome, tuple[str, str]] = {  # as the sentence's first clause, as a later one
+    "better": ("is better than {baseline} on {n} of {tasks}", ""),
+    "worse": ("is worse than {baseline} on {n} of {tasks}", "worse on {n}"),
+    "no difference": ("shows no difference from {baseline} on {n} of {tasks}", "no difference shown on {n}"),
+    "too few seeds": ("has too few seeds to be told from {baseline} on {n} of {tasks}", "undecided for too few seeds on {n}"),
+    "not compared": ("has no value to compare with {baseline} on {n} of {tasks}", "no value on {n}"),
+}
+
+
+@dataclass(frozen=True)
+class ArmVerdict:
+    """One arm against the baseline arm; task names by outcome."""
+
+    arm: str
+    better: tuple[str, ...]
+    worse: tuple[str, ...]
+    no_difference: tuple[str, ...]
+    undecided: tuple[str, ...]  # too few seeds, or nothing to compare
+    seeds: int  # pairs of runs behind it
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """All of it. `str(verdict)` is the text that the command line prints and a page shows."""
+
+    baseline: str
+    at: At
+    split: str
+    arms: tuple[ArmVerdict, ...]
+    warnings: tuple[str, ...]  # to be read before the sentences
+    notes: tuple[str, ...]  # conditions under which they hold
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """One per arm."""
+        return tuple(one.sentence for one in self.arms)
+
+    def __str__(self) -> str:
+        return "\n".join((*self.warnings, *self.sentences, *self.notes))
+
+
+def verdict(comparison: Comparison, at: At = "best", split: str = "test") -> Verdict:
+    """The verdict at the selected epoch on the test split, or elsewhere."""
+    table = metric_table(comparison, at, split, headlines_only=True)
+    arms = tuple(_arm(comparison, table, arm) for arm in others(comparison))
+    notes = (*_conditions(comparison, table), *_constants(table), *ending_notes(comparison))
+    return Verdict(comparison.spec.baseline, at, split, arms, _warnings(comparison, table), notes)
+
+
+def _arm(comparison: Comparison, table: MetricTable, arm: str) -> ArmVerdict:
+    found = outcomes(table, arm)
+    names = {outcome: tuple(row.task for row in rows) for outcome, rows in found.items()}
+    undecided = names.get("too few seeds", ()) + names.get("not compared", ())
+    better, worse, same = (names.get(outcome, ()) for outcome in ("better", "worse", "no difference"))
+    seeds = max((row.cells[arm].difference.n for row in table.headlines if row.cells[arm].difference), default=0)  # type: ignore[union-attr]
+    sentence = _sentence(comparison, table, arm, found, seeds)
+    return ArmVerdict(arm, better, worse, same, undecided, seeds, sentence)
+
+
+def _sentence(comparison: Comparison, table: MetricTable, arm: str, found: dict[Outcome, list[MetricRow]], seeds: int) -> str:
+    baseline, tasks = table.baseline, len(table.headlines)
+    if not seeds:
+        return f"{arm} and {baseline} cannot be compared yet: no seed has finished in both."
+    if _same_runs(comparison, arm):
+        return f"{arm} and {baseline} are the same runs: no difference on any task."
+    clauses: list[str] = []
+    for outcome, words in CLAUSES.items():
+        if rows := found.get(outcome):
+            said = words[bool(clauses)].format(baseline=baseline, n=len(rows), tasks=count(tasks, "task"))
+            clauses.append(f"{said} ({_figures(rows, arm)})")
+    return f"{arm} {', '.join(clauses)}; {count(seeds, 'seed')}, {_where(table)}."
+
+
+def _figures(rows: list[MetricRow], arm: str) -> str:
+    return "; ".join(_figure(row, arm) for row in rows)
+
+
+def _figure(row: MetricRow, arm: str) -> str:
+    difference = row.cells[arm].difference
+    assert difference is not None
+    unit = f" {row.unit}" if row.unit else ""
+    return f"{row.task} {row.metric.replace('_', ' ')} {interval(difference, signed=True)}{unit}"
+
+
+def _where(table: MetricTable) -> str:
+    point = {"best": "at the selected epoch", "final": "at the last epoch"}.get(str(table.at), f"at epoch {table.at}")
+    return f"{table.split} split, {point}"
+
+
+def _same_runs(comparison: Comparison, arm: str) -> bool:
+    matched = pairs(comparison, arm)
+    return bool(matched) and all(comparison.runs[one].run_id == comparison.runs[other].run_id for one, other in matched)
+
+
+def _warnings(comparison: Comparison, table: MetricTable) -> tuple[str, ...]:
+    compared = [arm for arm in others(comparison) if pairs(comparison, arm)]
+    seeds = [len(pairs(comparison, arm)) for arm in compared]
+    if not seeds or table.empty:
+        return ()
+    least, needed = min(seeds), seeds_needed(len(compared))
+    if least >= needed:
+        return ()
+    smallest = min(1.0, 2 / 2**least * len(compared))
+    correction = f" and {len(compared)} arms compared" if len(compared) > 1 else ""
+    return (
+        f"With {count(least, 'seed')}{correction} the smallest possible p is {smallest:.2g}: "
+        f"no difference can be called below {needed} seeds.",
+    )
+
+
+def _conditions(comparison: Comparison, table: MetricTable) -> list[str]:
+    notes = ["All arms and seeds share one data split; a seed sets initial parameters and batches, the same in every arm."]
+    if comparison.problem.synthetic:
+        notes.append("The data is synthetic.")
+    if arms := len(others(comparison)):
+        notes.append(_rule(arms, len(table.headlines)))
+    return notes
+
+
+def _rule(arms: int, tasks: int) -> str:
+    corrected = f", corrected for {arms} arms" if arms > 1 else ""
+    chance = 100 * (1 - (1 - ALPHA) ** tasks)
+    return (
+        "Brackets are 95 % t intervals of the paired differences. A difference is called by an exact sign-flip test at "
+        f"{ALPHA:g}{corrected}, task by task: with {count(tasks, 'task')} and no true difference, "
+        f"chance alone calls at least one in up to about {chance:.0f} % of comparisons."
+    )
+
+
+def _constants(table: MetricTable) -> list[str]:
+    return [
+        f"{row.task}: {listed(beaten_by)} {'is' if len(beaten_by) == 1 else 'are'} no better than a constant prediction "
+        f"({row.metric.replace('_', ' ')} {row.constant:.3g})."
+        for row in table.headlines
+        if (beaten_by := [arm for arm in table.arms if beaten(row, arm) is False])
+    ]
