@@ -44,12 +44,18 @@ def problem(tasks: Sequence[TaskSpec] = TASKS, synthetic: bool = False) -> Probl
 def metrics(arm: str, seed: int, headline: Mapping[str, float], tasks: Sequence[TaskSpec] = TASKS) -> dict[str, dict[str, float]]:
     """Headline metrics as given, all else the constant predictor's."""
     return {
-        task.name: {**{name: 0.25 for name in METRICS[task.kind]}, **CONSTANT.get(task.name, {}), METRICS[task.kind][0]: headline[task.name]}
+        task.name: {
+            **{name: 0.25 for name in METRICS[task.kind]},
+            **CONSTANT.get(task.name, {}),
+            METRICS[task.kind][0]: headline[task.name],
+        }
         for task in tasks
     }
 
 
-def result(run_metrics: Mapping[str, Mapping[str, float]], status: Status = "done", epochs: int = 5, regret: float = 0.1) -> RunResult:
+def result(
+    run_metrics: Mapping[str, Mapping[str, float]], status: Status = "done", epochs: int = 5, regret: float = 0.1
+) -> RunResult:
     splits = {"validation": run_metrics, "test": run_metrics}
     return RunResult(
         status=status,

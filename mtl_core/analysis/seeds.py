@@ -80,8 +80,8 @@ def sign_flip(differences: Float[np.ndarray, " seeds"]) -> float:
     from scipy.stats import permutation_test
 
     kept = np.sort(differences[np.isfinite(differences)])
-    if not kept.size:
-        return math.nan
+    if kept.size < 2:
+        return 1.0 if kept.size else math.nan  # one difference and its mirror image: always as extreme
     tested = permutation_test((kept,), _mean, permutation_type="samples", n_resamples=RESAMPLES, rng=0, vectorized=True)
     return float(tested.pvalue)
 

@@ -78,7 +78,7 @@ def _arm(comparison: Comparison, table: MetricTable, arm: str) -> ArmVerdict:
 def _sentence(comparison: Comparison, table: MetricTable, arm: str, found: dict[Outcome, list[MetricRow]], seeds: int) -> str:
     baseline, tasks = table.baseline, len(table.headlines)
     if not seeds:
-        return f"{arm} and {baseline} cannot be compared yet: no seed has finished in both."
+        return f"{arm} and {baseline} cannot be compared: no seed has finished in both."
     if _same_runs(comparison, arm):
         return f"{arm} and {baseline} are the same runs: no difference on any task."
     clauses: list[str] = []

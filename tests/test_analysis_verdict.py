@@ -1,0 +1,167 @@
+"""Verdict and selection: the sentences, word by word."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from comparisons import EIGHT, comparison, spec, with_extra, with_run
+
+from mtl_core.analysis import selection, verdict
+from mtl_core.records import Channel, RunResult, RunRecord
+
+
+def first(seeds: int) -> dict[str, dict[str, np.ndarray]]:
+    return {arm: {task: values[:seeds] for task, values in tasks.items()} for arm, tasks in EIGHT.items()}
+
+
+def test_the_sentence_counts_tasks_with_figures_intervals_and_seeds() -> None:
+    assert verdict(comparison(EIGHT)).sentences == (
+        "learned is better than fixed on 1 of 3 tasks (regime accuracy +0.02 [+0.02, +0.02]), "
+        "worse on 1 (price rmse +0.098 [+0.087, +0.109] EUR), "
+        "no difference shown on 1 (alarm auroc +0.000 [-0.064, +0.064]); 8 seeds, test split, at the selected epoch.",
+    )
+
+
+def test_the_numbers_behind_the_sentence_are_there() -> None:
+    one = verdict(comparison(EIGHT)).arms[0]
+    assert (one.better, one.worse, one.no_difference, one.undecided, one.seeds) == (("regime",), ("price",), ("alarm",), (), 8)
+
+
+def test_identical_arms_show_no_difference() -> None:
+    one = verdict(comparison({arm: EIGHT["fixed"] for arm in EIGHT}))
+    assert one.arms[0].no_difference == ("regime", "alarm", "price")
+    assert one.sentences[0].startswith("learned shows no difference from fixed on 3 of 3 tasks")
+
+
+def test_two_arms_that_are_one_run_say_so() -> None:
+    given = comparison(EIGHT)
+    shared = tuple(replace(run, run_id=f"run-{run.seed}") for run in given.runs)
+    assert verdict(replace(given, runs=shared)).sentences == ("learned and fixed are the same runs: no difference on any task.",)
+
+
+@pytest.mark.parametrize(("seeds", "warned"), [(1, True), (3, True), (5, True), (6, False), (8, False)])
+def test_below_six_seeds_the_verdict_warns_and_calls_nothing(seeds: int, warned: bool) -> None:
+    one = verdict(comparison(first(seeds)))
+    assert bool(one.warnings) == warned
+    assert (one.arms[0].undecided == ("regime", "alarm", "price")) == warned
+
+
+def test_the_warning_says_the_smallest_p_and_the_seeds_needed() -> None:
+    assert verdict(comparison(first(3))).warnings == (
+        "With 3 seeds the smallest possible p is 0.25: no difference can be called below 6 seeds.",
+    )
+
+
+def test_more_arms_need_more_seeds() -> None:
+    arms = {name: {"scheme": "equal"} for name in ("fixed", "a", "b", "c")}
+    three = comparison({name: first(6)["fixed"] for name in arms}, spec(arms, range(6)))
+    assert verdict(three).warnings == (
+        "With 6 seeds and 3 arms compared the smallest possible p is 0.094: no difference can be called below 7 seeds.",
+    )
+
+
+def test_a_lone_arm_has_no_verdict_and_no_warning() -> None:
+    alone = comparison({"fixed": EIGHT["fixed"]}, spec({"fixed": {"scheme": "equal"}}))
+    assert verdict(alone).sentences == ()
+    assert verdict(alone).warnings == ()
+
+
+def test_no_arm_is_ever_called_the_winner() -> None:
+    text = str(verdict(comparison(EIGHT))).lower()
+    assert not [word for word in ("winner", "wins", "best arm", "overall") if word in text]
+
+
+def test_conditions_are_said() -> None:
+    text = str(verdict(comparison(EIGHT, synthetic=True)))
+    assert "The data is synthetic." in text
+    assert "share one data split; a seed sets initial parameters and batches" in text
+    assert "synthetic" not in str(verdict(comparison(EIGHT)))
+
+
+def test_runs_that_did_not_end_well_are_mentioned() -> None:
+    given = with_run(with_run(comparison(EIGHT), 0, "diverged", "diverged at step 41"), 9, "failed")
+    given = with_run(with_run(given, 1, "stopped"), 15, "running")
+    notes = verdict(given).notes
+    assert "learned: 1 of 8 runs diverged (diverged at step 41); they count in no mean." in notes
+    assert "fixed: 1 of 8 runs failed and count in no mean." in notes
+    assert any(note.startswith("learned: 1 of 8 runs stopped by hand") for note in notes)
+    assert "fixed: 1 of 8 runs not finished." in notes
+
+
+def test_an_arm_without_a_finished_pair_cannot_be_compared() -> None:
+    given = comparison(EIGHT)
+    for run in range(8):
+        given = with_run(given, run, "diverged")
+    assert verdict(given).sentences == ("learned and fixed cannot be compared: no seed has finished in both.",)
+
+
+def test_an_arm_no_better_than_a_constant_is_named() -> None:
+    dull = {arm: {**tasks, "alarm": np.full(8, 0.5)} for arm, tasks in EIGHT.items()}
+    assert "alarm: learned and fixed are no better than a constant prediction (auroc 0.5)." in verdict(comparison(dull)).notes
+
+
+def test_an_added_diverged_run_changes_no_sentence_about_the_others() -> None:
+    plain = comparison(EIGHT)
+    more = with_extra(plain, "learned", 99, "diverged", 1e9)
+    assert verdict(more).sentences == verdict(plain).sentences
+    assert len(verdict(more).notes) == len(verdict(plain).notes) + 1
+
+
+def with_results(**changes: object) -> tuple[RunRecord, ...]:
+    runs = comparison(EIGHT).runs
+    return tuple(replace(run, result=replace(run.result, **changes)) for run in runs)  # type: ignore[type-var, arg-type]
+
+
+def test_regret_is_estimated_over_seeds_and_tasks() -> None:
+    given = comparison(EIGHT)
+    regrets = np.linspace(0.1, 0.8, 8)
+    runs = [replace(r, result=replace(r.result, regret=float(regrets[i % 8]))) for i, r in enumerate(given.runs)]  # type: ignore[type-var]
+    one = selection(replace(given, runs=tuple(runs))).of("learned")
+    assert one.regret.absolute.mean == pytest.approx(0.45)
+    assert one.regret.absolute.low > 0
+    assert one.p == 2 / 2**8
+    assert one.regret.test.mean == pytest.approx(0.05)
+    assert one.tasks["regime"].absolute.mean == pytest.approx(0.1)
+    assert one.tasks["price"].absolute.n == 0
+    assert one.disagreeing == {"regime": 3.0}
+
+
+def test_whether_the_objective_kept_falling_is_counted() -> None:
+    given = comparison(EIGHT)
+    history = given.history.copy()
+    history[:, :5, given.channels.index(Channel("validation", "", "learned_total"))] *= -1
+    one = selection(replace(given, history=history)).of("learned")
+    assert (one.kept_falling, one.kept_falling_train, one.later, one.runs) == (5, 0, 8, 8)
+    assert "lower at the end than at the selected epoch in 5 of 8" in one.sentence
+
+
+def test_the_counterfactual_is_labelled() -> None:
+    sentence = selection(comparison(EIGHT)).of("learned").sentence
+    assert sentence.startswith("learned: its own objective would have chosen epoch 5 instead of 2 (medians of 8 runs)")
+    assert "counterfactual" in sentence
+
+
+def test_choosing_the_same_epochs_is_said_in_one_sentence() -> None:
+    given = replace(comparison(EIGHT), runs=with_results(counterfactual_epoch=2, regret=0.0))
+    assert selection(given).of("fixed").sentence == (
+        "fixed: its own objective would have chosen the same epochs as the fixed criterion in all 8 runs."
+    )
+
+
+def test_arms_without_results_are_left_out_and_the_criterion_is_named() -> None:
+    given = comparison(EIGHT)
+    runs = tuple(replace(r, result=RunResult("failed"), status="failed") if r.arm == "learned" else r for r in given.runs)
+    got = selection(replace(given, runs=runs))
+    assert [one.arm for one in got.arms] == ["fixed"]
+    assert got.criterion == "uniform fixed weights over raw losses of the validation split"
+
+
+def test_a_run_without_any_counterfactual_epoch_is_no_accident() -> None:
+    given = replace(
+        comparison(EIGHT), runs=with_results(counterfactual_epoch=None, regret=None, regret_relative=None, test_regret=None)
+    )
+    one = selection(given).of("learned")
+    assert one.sentence == "learned: its own objective chose no epoch."
+    assert one.regret.absolute.n == 0
