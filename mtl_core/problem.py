@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int8
 
+from mtl_core.records import ProblemInfo
 from mtl_core.specs import TaskSpec
 
 TRAIN, VALIDATION, TEST = 0, 1, 2
@@ -45,3 +46,30 @@ class Problem:
         """Share of rows of the split that carry a label, by task; for a vector target the share of elements."""
         inside = self.split == split
         return {task.name: float(np.isfinite(self.targets[task.name][inside]).mean()) for task in self.tasks}
+
+
+def problem_info(problem: Problem, baselines: Mapping[str, Any] | None = None) -> ProblemInfo:
+    """What pages and exports need to know; `baselines[split][task][metric]` comes from `mtl_core.baselines`."""
+    return ProblemInfo(
+        name=problem.name,
+        tasks=problem.tasks,
+        synthetic=problem.synthetic,
+        rows={name: problem.rows(split) for split, name in enumerate(SPLITS)},
+        availability={name: problem.availability(split) for split, name in enumerate(SPLITS) if problem.rows(split)},
+        baselines=baselines or {},
+        label_rates={name: _label_rates(problem, split) for split, name in enumerate(SPLITS)},
+        features=problem.features.shape[1],
+        warnings=problem.warnings,
+        truth=problem.truth,
+    )
+
+
+def _label_rates(problem: Problem, split: int) -> dict[str, float]:
+    """Share of positives of each binary task and of zeros of each count task, among its labels in the split."""
+    rates = {}
+    for task in problem.tasks:
+        labels = problem.targets[task.name][problem.split == split]
+        labels = labels[np.isfinite(labels)]
+        if task.kind in ("binary", "count") and labels.size:
+            rates[task.name] = float((labels == (1 if task.kind == "binary" else 0)).mean())
+    return rates

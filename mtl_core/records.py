@@ -49,8 +49,8 @@ def channels(tasks: Sequence[TaskSpec]) -> tuple[Channel, ...]:
     """
     signals = [Channel(s, task.name, name) for s in ("train", "validation") for task in tasks for name in SIGNAL_NAMES]
     metrics = [Channel("validation", task.name, name) for task in tasks for name in METRICS[task.kind]]
-    totals = [Channel("train", "", "learned_total"), Channel("validation", "", "learned_total"), Channel("validation", "", "criterion")]
-    return (*signals, *metrics, *totals)
+    totals = [Channel(split, "", "learned_total") for split in ("train", "validation")]
+    return (*signals, *metrics, *totals, Channel("validation", "", "criterion"))
 
 
 class TaskRegret(NamedTuple):
@@ -177,8 +177,10 @@ class Comparison:
         """Inverse of `to_bytes`."""
         with np.load(io.BytesIO(data), allow_pickle=False) as archive:
             head, history = json.loads(archive["head"].tobytes()), archive["history"].astype(np.float64)
+        results = [run.pop("result") for run in head["runs"]]
         runs = tuple(
-            RunRecord(**{**run, "result": run["result"] and RunResult.from_json(json.dumps(run["result"]))}) for run in head["runs"]
+            RunRecord(**run, result=result and RunResult.from_json(json.dumps(result)))
+            for run, result in zip(head["runs"], results, strict=True)
         )
         return Comparison(
             experiment_id=head["experiment_id"],

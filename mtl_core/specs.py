@@ -38,6 +38,7 @@ LOSSES: dict[str, tuple[str, ...]] = {  # allowed losses by kind, the default fi
 }
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Seed = Annotated[int, Field(ge=0, lt=2**31)]
 
 
 class Spec(BaseModel):
@@ -211,7 +212,7 @@ class RunSpec(Spec):
 
     data: DataSpec
     arm: ArmSpec
-    seed: int = Field(ge=0, lt=2**31)
+    seed: Seed
     training: TrainingSpec
     selection: SelectionSpec
     version: int = RESULTS_VERSION
@@ -239,7 +240,7 @@ class ExperimentSpec(Spec):
     data: DataSpec
     arms: dict[Annotated[str, Field(min_length=1, max_length=80)], ArmSpec] = Field(min_length=1, max_length=MAX_ARMS)
     baseline: str = ""
-    seeds: Annotated[tuple[Annotated[int, Field(ge=0, lt=2**31)], ...], BeforeValidator(_seeds)] = Field((0, 1, 2, 3, 4, 5, 6, 7), min_length=1, max_length=MAX_SEEDS)
+    seeds: Annotated[tuple[Seed, ...], BeforeValidator(_seeds)] = Field(tuple(range(8)), min_length=1, max_length=MAX_SEEDS)
     training: TrainingSpec = TrainingSpec()
     selection: SelectionSpec = SelectionSpec()
     score: dict[str, NonNegative] | None = Field(None, description="weights of the aggregate score by task; None: the problem's")

@@ -88,7 +88,7 @@ def _interval(where: str, one: Setting, value: Any) -> list[float] | None:
 def _number(where: str, one: Setting, value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise SpecError(f"{where} is a number, not {value!r}.")
-    if one.low is not None and value < one.low or one.high is not None and value > one.high:
+    if (one.low is not None and value < one.low) or (one.high is not None and value > one.high):
         raise SpecError(f"{where} is {_range(one)}, not {value:g}.")
     return float(value)
 

@@ -26,7 +26,7 @@ class GeometricLoss(Scheme):
     """The geometric mean of the losses: `(prod L_i)^(1/T)`, so the weight is `GM / (T L_i)`.
 
     A task's unit `c` scales every weight by `c^(1/T)` and nothing else. Computed in log space, as a product of many small
-    losses underflows. Needs positive losses. Losses are held above 1e-12 of their first value (deviation: the paper has no floor).
+    losses underflows. Needs positive losses. Deviation: losses are held above 1e-12 of their first value; the paper has no floor.
     """
 
     name = "gls"

@@ -38,7 +38,8 @@ class Uncertainty(Scheme):
     Deviations: the clamp holds the parameter (a projected step), because a clamp in the forward pass has no gradient outside
     its range and a parameter that overshoots never comes back. `clamp_form: coefficient` is the SmartCash source's way (only
     the variance in the quotient is clamped, the log term is free): below the clamp its objective is unbounded.
-    Learned by Adam with its own learning rate and no weight decay whatever the model's optimizer; an absent task's `s` stands still.
+    Learned by Adam with its own learning rate and no weight decay, whatever the model's optimizer; the `s` of an absent task
+    stands still.
     """
 
     name = "uncertainty"

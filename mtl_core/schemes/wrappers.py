@@ -155,8 +155,13 @@ class Gate(Wrapper):
         }
         above = share[self.scope]() - self.threshold
         if self.mode == "hard":
-            return (above >= -ROUNDING).to(signals.losses.dtype)
-        return torch.sigmoid(self.sharpness * above)
+            return (above >= -ROUNDING).to(above.dtype)
+        return torch.sigmoid(above * self.sharpness)
+
+    def _share(self, state: GateState, signals: Signals) -> Tensor:
+        if self.scope == "batch":
+            return signals.labelled
+        return state.dataset if self.scope == "dataset" else _corrected(state, signals)
 
     def _admitted(self, signals: Signals, factor: Tensor) -> Signals:
         if self.mode == "soft":

@@ -1,0 +1,93 @@
+"""The constant predictor of each task: what a model has to beat, and a unit in which losses can be compared.
+
+Fitted on the training labels: the mean, the class shares, the zero-inflated negative binomial of highest likelihood.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from mtl_core.lanes.tensors import Rows, Tensors, to_tensors
+from mtl_core.metrics import metrics
+from mtl_core.problem import SPLITS, problem_info
+from mtl_core.tasks import task_loss, zinb_nll
+
+if TYPE_CHECKING:
+    from mtl_core.problem import Problem
+    from mtl_core.records import ProblemInfo
+    from mtl_core.specs import TaskSpec
+
+
+def with_baselines(problem: Problem) -> ProblemInfo:
+    """The problem's description with loss and metrics of the constant predictor on every split, in float64."""
+    data = to_tensors(problem, torch.float64, torch.device("cpu"))
+    constants = [constant_outputs(task, *train) for task, train in _columns(problem, data, data.splits[0])]
+    found: dict[str, dict[str, dict[str, float | None]]] = {}
+    for name, rows in zip(SPLITS, data.splits, strict=True):
+        found[name] = {}
+        for place, (task, (targets, valid)) in enumerate(_columns(problem, data, rows)):
+            found[name][task.name] = _judged(task, constants[place], targets, valid, data.unscale[place])
+    return problem_info(problem, found)
+
+
+def baseline_losses(problem: Problem, data: Tensors, split: int) -> Float[Tensor, " tasks"]:
+    """Loss of the constant predictor on a split, by task; NaN for a task without labels there."""
+    train, rows = _columns(problem, data, data.splits[0]), _columns(problem, data, data.splits[split])
+    losses = []
+    for (task, fitted_on), (_, (targets, valid)) in zip(train, rows, strict=True):
+        outputs = constant_outputs(task, *fitted_on).expand(len(targets), -1)
+        losses.append(task_loss(task, outputs, targets, valid) if valid.any() else targets.new_tensor(torch.nan))
+    return torch.stack(losses)
+
+
+def constant_outputs(
+    task: TaskSpec, targets: Float[Tensor, "rows width"], valid: Bool[Tensor, "rows width"]
+) -> Float[Tensor, " outputs"]:
+    """Head outputs that do not look at the features, fitted on these labels."""
+    labels = targets[valid.any(-1)][:, 0]
+    if task.kind in ("regression", "multi_output"):
+        return torch.where(valid, targets, 0.0).sum(0) / valid.sum(0).clamp(min=1)
+    if task.kind == "binary":
+        rate = ((labels == 1).sum() + 1e-6) / (len(labels) + 2e-6)
+        return torch.logit(rate.to(targets.dtype)).reshape(1)
+    if task.kind == "multiclass":
+        counts = torch.bincount(labels.long(), minlength=task.outputs).to(targets.dtype)
+        return torch.log((counts + 1e-6) / (counts + 1e-6).sum())
+    mean = labels.mean().clamp(min=1e-6) if len(labels) else targets.new_tensor(1.0)
+    return mean.log().reshape(1) if task.loss == "poisson" else _fitted_zinb(mean, labels)
+
+
+def _fitted_zinb(mean: Tensor, labels: Tensor) -> Tensor:
+    """Maximum likelihood by L-BFGS over the distinct counts."""
+    values, repeats = labels.double().unique(return_counts=True)
+    outputs = torch.stack([mean.double().log(), torch.zeros_like(mean).double(), -torch.ones_like(mean).double()])
+    outputs.requires_grad_()
+    search = torch.optim.LBFGS([outputs], max_iter=100, line_search_fn="strong_wolfe", tolerance_grad=1e-9)
+
+    def negative_log_likelihood() -> Tensor:
+        search.zero_grad()
+        each = zinb_nll(outputs.expand(len(values), 3), values.unsqueeze(-1)).squeeze(-1)
+        loss = (each * repeats).sum() / repeats.sum().clamp(min=1)
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss
+
+    search.step(negative_log_likelihood)  # type: ignore[no-untyped-call]
+    return outputs.detach().clamp(-30, 30).to(labels.dtype)
+
+
+def _columns(problem: Problem, data: Tensors, rows: Rows) -> list[tuple[TaskSpec, tuple[Tensor, Tensor]]]:
+    parts = zip(data.by_task(rows.targets), data.by_task(rows.valid), strict=True)
+    return list(zip(problem.tasks, parts, strict=True))
+
+
+def _judged(task: TaskSpec, constant: Tensor, targets: Tensor, valid: Tensor, unscale: Any) -> dict[str, float | None]:
+    if not valid.any():
+        return {}
+    outputs = constant.expand(1, len(targets), -1)
+    loss = task_loss(task, outputs, targets, valid)
+    values = {"loss": loss, **metrics(task, outputs, targets, valid, unscale)}
+    return {name: value.item() if value.isfinite().all() else None for name, value in values.items()}

@@ -1,0 +1,42 @@
+"""What an epoch of training leaves behind: sums over its steps, turned into the `train` columns of a record."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from mtl_core.lanes.weighing import Weighed
+from mtl_core.schemes.base import Signals
+
+
+class EpochSums:
+    """Sums over the steps of one epoch, on the device; read once at its end."""
+
+    def __init__(self, like: Float[Tensor, "lanes tasks"]) -> None:
+        self.labels, self.loss, self.weight, self.part, self.available, self.gate = (torch.zeros_like(like) for _ in range(6))
+        self.total, self.steps = torch.zeros_like(like[:, 0]), 0
+
+    def add(self, signals: Signals, weighed: Weighed, labels: Float[Tensor, "lanes tasks"]) -> None:
+        """Take in one step."""
+        counted = labels * signals.available
+        self.labels += counted
+        self.loss += counted * signals.losses
+        self.weight += weighed.weights
+        self.part += (weighed.weights * signals.losses).abs_()
+        self.available += signals.labelled
+        self.gate += weighed.gate
+        self.total += weighed.total
+        self.steps += 1
+
+    def signals(self, sigma: Tensor) -> tuple[Float[np.ndarray, "lanes tasks signals"], Float[np.ndarray, " lanes"]]:
+        """(loss per label, effective weight per step, sigma, share of the weighted loss, share of labels, gate), and the mean total."""
+        loss = self.loss / self.labels  # NaN if the task never took part
+        columns = [loss, self.weight / self.steps, sigma, share(self.part), self.available / self.steps, self.gate / self.steps]
+        return torch.stack(columns, -1).double().cpu().numpy(), (self.total / self.steps).double().cpu().numpy()
+
+
+def share(parts: Float[Tensor, "lanes tasks"]) -> Float[Tensor, "lanes tasks"]:
+    """Each task's part of the sum; NaN where the sum is 0."""
+    return parts / parts.sum(-1, keepdim=True)

@@ -1,0 +1,82 @@
+"""A problem as tensors: features standardised and targets scaled by statistics of the training split only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from mtl_core.problem import Problem
+    from mtl_core.specs import TaskSpec
+
+
+@dataclass(frozen=True)
+class Rows:
+    """One split: features, all targets side by side, and which of their elements are labels."""
+
+    features: Float[Tensor, "rows features"]
+    targets: Float[Tensor, "rows columns"]  # 0 where there is no label
+    valid: Bool[Tensor, "rows columns"]
+
+    def __len__(self) -> int:
+        return len(self.features)
+
+
+@dataclass(frozen=True)
+class Tensors:
+    """The three splits and the scales to get back to original units."""
+
+    splits: tuple[Rows, Rows, Rows]  # train, validation, test
+    widths: tuple[int, ...]  # target columns of each task
+    unscale: tuple[tuple[Tensor, Tensor], ...]  # mean and scale of each task's targets, [width]
+
+    def by_task(self, columns: Tensor) -> list[Tensor]:
+        """Cut the concatenated target columns into tasks."""
+        return list(columns.split(list(self.widths), -1))
+
+
+def to_tensors(problem: Problem, dtype: torch.dtype, device: torch.device) -> Tensors:
+    """Standardise, scale and move. Arithmetic in float64, then `dtype`."""
+    train = problem.split == 0
+    features = _standardised(np.asarray(problem.features, dtype=np.float64), train)
+    scales = [_scale(task, np.asarray(problem.targets[task.name], dtype=np.float64)[train]) for task in problem.tasks]
+    scaled = [
+        (np.asarray(problem.targets[task.name], dtype=np.float64) - mean) / scale
+        for task, (mean, scale) in zip(problem.tasks, scales, strict=True)
+    ]
+    targets = np.concatenate(scaled, axis=1)
+
+    def rows(split: int) -> Rows:
+        inside = problem.split == split
+        valid = np.isfinite(targets[inside])
+        values = np.where(valid, targets[inside], 0.0)
+        place = {"dtype": dtype, "device": device}
+        return Rows(torch.tensor(features[inside], **place), torch.tensor(values, **place), torch.tensor(valid, device=device))
+
+    unscale = tuple(
+        (torch.tensor(mean, dtype=dtype, device=device), torch.tensor(scale, dtype=dtype, device=device))
+        for mean, scale in scales
+    )
+    return Tensors((rows(0), rows(1), rows(2)), tuple(values.shape[1] for values in scaled), unscale)
+
+
+def _standardised(features: np.ndarray, train: np.ndarray) -> np.ndarray:
+    mean, scale = features[train].mean(0), features[train].std(0)
+    return (features - mean) / np.where(scale > 1e-12 * np.maximum(np.abs(mean), 1e-300), scale, 1.0)
+
+
+def _scale(task: TaskSpec, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation per target column of a scaled regression task; 0 and 1 for every other."""
+    width = targets.shape[1]
+    if task.kind not in ("regression", "multi_output") or not task.scaled:
+        return np.zeros(width), np.ones(width)
+    seen = np.isfinite(targets)
+    count = np.maximum(seen.sum(0), 1)
+    mean = np.where(seen, targets, 0.0).sum(0) / count
+    scale = np.sqrt((np.where(seen, targets - mean, 0.0) ** 2).sum(0) / count)
+    return mean, np.where(scale > 1e-12 * np.maximum(np.abs(mean), 1e-300), scale, 1.0)

@@ -1,0 +1,116 @@
+"""Metrics per task kind, over lanes, in original units, with scikit-learn's definitions. NaN where a metric is not defined.
+
+All lanes are judged on the same rows, so labels have no lane dimension. The names per kind are in `records.METRICS`.
+
+- r2: mean over columns of `1 - SS_res / SS_tot` (scikit-learn's uniform average); NaN if the labels do not vary.
+- f1_macro: over the classes that occur in these labels; a class never predicted counts 0.
+- auroc: ties count one half; average_precision: the step-wise sum over distinct scores; both NaN with one class only.
+- positive_rate, zero_rate: predicted shares, to be held beside the labels' own (collapse shows as 0 or 1).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from mtl_core.tasks import element_loss, predicted_count, probability_of_zero
+
+if TYPE_CHECKING:
+    from mtl_core.specs import TaskSpec
+
+
+def metrics(
+    task: TaskSpec,
+    outputs: Float[Tensor, "lanes rows outputs"],
+    targets: Float[Tensor, "rows width"],
+    valid: Bool[Tensor, "rows width"],
+    unscale: tuple[Tensor, Tensor],
+) -> dict[str, Float[Tensor, " lanes"]]:
+    """All metrics of the task's kind. `unscale` is (mean, scale) of the training targets, each `[width]`."""
+    rows = valid.any(-1)
+    outputs, targets, valid = outputs[:, rows], targets[rows], valid[rows]
+    if task.kind in ("regression", "multi_output"):
+        mean, scale = unscale
+        return _errors(outputs * scale + mean, targets * scale + mean, valid)
+    labels = targets[:, 0]
+    if task.kind == "binary":
+        return _binary(outputs[..., 0], labels)
+    if task.kind == "multiclass":
+        return _multiclass(outputs, labels.long())
+    zero_rate = _mean(probability_of_zero(task, outputs)[..., 0])
+    nll = _mean(element_loss(task, outputs, targets)[..., 0])
+    return {**_errors(predicted_count(task, outputs), targets, valid), "nll": nll, "zero_rate": zero_rate}
+
+
+def _mean(values: Float[Tensor, "lanes rows"]) -> Tensor:
+    return values.mean(-1)  # NaN without rows
+
+
+def _errors(predicted: Tensor, true: Tensor, valid: Tensor) -> dict[str, Tensor]:
+    residual = torch.where(valid, predicted - true, 0.0)
+    number = valid.sum().to(predicted.dtype)
+    mse = (residual**2).sum((-2, -1)) / number
+    mae = residual.abs().sum((-2, -1)) / number
+    return {"rmse": mse.sqrt(), "mae": mae, "mse": mse, "r2": _r2(residual, true, valid)}
+
+
+def _r2(residual: Tensor, true: Tensor, valid: Tensor) -> Tensor:
+    count = valid.sum(0).clamp(min=1)
+    centre = torch.where(valid, true, 0.0).sum(0) / count
+    spread = (torch.where(valid, true - centre, 0.0) ** 2).sum(0)
+    varies = spread > 1e-12 * (centre**2 * count).clamp(min=torch.finfo(spread.dtype).tiny)
+    columns = 1 - (residual**2).sum(-2)[:, varies] / spread[varies]
+    return columns.mean(-1)
+
+
+def _binary(logits: Float[Tensor, "lanes rows"], labels: Float[Tensor, " rows"]) -> dict[str, Tensor]:
+    positive = labels > 0.5
+    guessed = logits > 0
+    hits = (guessed & positive).sum(-1).to(logits.dtype)
+    marked = guessed.sum(-1) + positive.sum()
+    return {
+        "auroc": auroc(logits[:, positive], logits[:, ~positive]),
+        "average_precision": average_precision(logits, positive),
+        "f1": torch.where(marked > 0, 2 * hits / marked.clamp(min=1), 0.0) if len(labels) else _mean(logits),
+        "accuracy": _mean((guessed == positive).to(logits.dtype)),
+        "positive_rate": _mean(guessed.to(logits.dtype)),
+    }
+
+
+def auroc(positives: Float[Tensor, "lanes positives"], negatives: Float[Tensor, "lanes negatives"]) -> Float[Tensor, " lanes"]:
+    """Probability that a positive scores above a negative, ties one half (Mann-Whitney); NaN with one class only."""
+    ordered = negatives.sort(-1).values
+    positives = positives.contiguous()
+    below = torch.searchsorted(ordered, positives)
+    not_above = torch.searchsorted(ordered, positives, right=True)
+    result = (below + not_above).to(positives.dtype).mean(-1) / (2 * negatives.shape[-1])
+    return torch.where(_finite(positives) & _finite(negatives), result, torch.nan)
+
+
+def average_precision(scores: Float[Tensor, "lanes rows"], positive: Bool[Tensor, " rows"]) -> Float[Tensor, " lanes"]:
+    """Mean over positives of the precision at their score: `sum (R_n - R_{n-1}) P_n` over distinct scores."""
+    every, marked = (-scores).sort(-1).values, (-scores[:, positive]).sort(-1).values
+    at_least = torch.searchsorted(every, marked, right=True)
+    hits = torch.searchsorted(marked, marked, right=True)
+    return torch.where(_finite(scores), (hits / at_least.clamp(min=1)).to(scores.dtype).mean(-1), torch.nan)
+
+
+def _finite(scores: Tensor) -> Tensor:
+    return scores.isfinite().all(-1)
+
+
+def _multiclass(logits: Float[Tensor, "lanes rows classes"], labels: Tensor) -> dict[str, Tensor]:
+    guessed = logits.argmax(-1)
+    right = guessed == labels
+    scores = []
+    for label in labels.unique():
+        mine, claimed = labels == label, guessed == label
+        hits = (claimed & mine).sum(-1).to(logits.dtype)
+        scores.append(2 * hits / (claimed.sum(-1) + mine.sum()))
+    macro = torch.stack(scores).mean(0) if scores else _mean(logits[..., 0])
+    finite = logits.isfinite().all(-1).all(-1)
+    found = {"accuracy": _mean(right.to(logits.dtype)), "f1_macro": macro}
+    return {name: torch.where(finite, value, torch.nan) for name, value in found.items()}

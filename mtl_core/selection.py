@@ -1,0 +1,129 @@
+"""The fixed validation criterion, early stopping on it, and what the learned objective would have chosen instead.
+
+`Criterion` is built from the selection spec and the problem alone and is given raw task losses: a learned weight cannot
+get in. The learned objective is watched by `Watch` only to be reported as a counterfactual.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from mtl_core.records import TaskRegret
+from mtl_core.specs import SelectionSpec, TaskSpec
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """`sum_i w_i L_i / scale_i` with fixed weights, renormalised over the tasks that have labels in the split."""
+
+    weights: Float[np.ndarray, "lanes tasks"]  # each lane sums to 1 over all tasks
+    scale: Float[np.ndarray, "lanes tasks"]
+
+    def __call__(
+        self, losses: Float[np.ndarray, "lanes tasks"], labelled: Bool[np.ndarray, " tasks"]
+    ) -> Float[np.ndarray, " lanes"]:
+        """The criterion of raw task losses; NaN if no weighted task has labels or a loss is not finite (never the best)."""
+        weights = self.counted(labelled)
+        return np.where(weights > 0, weights * losses / self.scale, 0.0).sum(1) + np.where(weights.sum(1) > 0, 0.0, np.nan)
+
+    def of(self, lanes: Int[np.ndarray, " some"]) -> Criterion:
+        """The criterion of some of the lanes."""
+        return Criterion(self.weights[lanes], self.scale[lanes])
+
+    def counted(self, labelled: Bool[np.ndarray, " tasks"]) -> Float[np.ndarray, "lanes tasks"]:
+        """Weights after renormalisation; zeros for a lane without a weighted task that has labels."""
+        kept = self.weights * labelled
+        total = kept.sum(1, keepdims=True)
+        return np.divide(kept, total, out=np.zeros_like(kept), where=total > 0)
+
+
+def fixed_weights(spec: SelectionSpec, tasks: Sequence[TaskSpec], domain: Mapping[str, float]) -> Float[np.ndarray, " tasks"]:
+    """Criterion weights of one lane, sum 1: uniform, the problem's domain weights, the task priors' `e^{-s}`, or given ones.
+
+    A mapping gives 0 to the tasks it leaves out; domain weights fall back to uniform where the problem has none.
+    """
+    if isinstance(spec.weights, dict):
+        weights = np.array([spec.weights.get(task.name, 0.0) for task in tasks])
+    elif spec.weights == "domain" and any(domain.values()):
+        weights = np.array([domain.get(task.name, 0.0) for task in tasks])
+    elif spec.weights == "priors":
+        weights = np.exp([-task.prior for task in tasks])
+    else:
+        weights = np.ones(len(tasks))
+    return np.asarray(weights / weights.sum(), dtype=np.float64)
+
+
+@dataclass
+class Watch:
+    """Best epochs and patience of every lane. Epochs count from 1; 0 means none yet."""
+
+    best: Float[np.ndarray, " lanes"]  # what selects: the criterion, or the primary task's loss
+    best_epoch: Int[np.ndarray, " lanes"]
+    learned: Float[np.ndarray, " lanes"]  # lowest learned objective so far
+    learned_epoch: Int[np.ndarray, " lanes"]
+    task_best: Float[np.ndarray, "lanes tasks"]
+    task_epoch: Int[np.ndarray, "lanes tasks"]
+    mark: Float[np.ndarray, "lanes 1+tasks"]  # level that counts as progress (min_delta below it resets patience)
+    waited: Int[np.ndarray, "lanes 1+tasks"]  # epochs without progress: what selects, then each task
+
+    @staticmethod
+    def start(lanes: int, tasks: int) -> Watch:
+        """Nothing seen."""
+        high, none = (lambda *shape: np.full(shape, np.inf)), (lambda *shape: np.zeros(shape, dtype=np.int64))
+        return Watch(
+            high(lanes), none(lanes), high(lanes), none(lanes), high(lanes, tasks), none(lanes, tasks),
+            high(lanes, 1 + tasks), none(lanes, 1 + tasks),
+        )  # fmt: skip
+
+    def see(
+        self,
+        epoch: int,
+        lanes: Int[np.ndarray, " alive"],
+        selects: Float[np.ndarray, " alive"],
+        learned: Float[np.ndarray, " alive"],
+        losses: Float[np.ndarray, "alive tasks"],
+        min_delta: Float[np.ndarray, " alive"],
+    ) -> tuple[Bool[np.ndarray, " alive"], Bool[np.ndarray, " alive"]]:
+        """Take in an epoch of the lanes still training; who has a new best epoch, who a new counterfactual one. NaN never wins."""
+        better = _lower(self.best, self.best_epoch, lanes, selects, epoch)
+        counterfactual = _lower(self.learned, self.learned_epoch, lanes, learned, epoch)
+        _lower(self.task_best, self.task_epoch, lanes, losses, epoch)
+        levels = np.column_stack([selects, losses])
+        progress = levels < self.mark[lanes] - min_delta[:, None]
+        self.mark[lanes] = np.where(progress, levels, self.mark[lanes])
+        self.waited[lanes] = np.where(progress, 0, self.waited[lanes] + 1)
+        return better, counterfactual
+
+    def stops(self, lane: int, spec: SelectionSpec, labelled: Bool[np.ndarray, " tasks"]) -> bool:
+        """Whether this lane's patience is over. `any`, `all`: of the tasks with labels."""
+        if spec.stop is None:
+            return False
+        over = self.waited[lane] >= spec.stop.patience
+        if spec.stop.on in ("criterion", "primary"):
+            return bool(over[0])
+        tasks = over[1:][labelled]
+        return bool(tasks.any() if spec.stop.on == "any" else tasks.all())
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """All state, for a checkpoint."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+
+def _lower(best: np.ndarray, best_epoch: np.ndarray, lanes: np.ndarray, values: np.ndarray, epoch: int) -> np.ndarray:
+    better: np.ndarray = values < best[lanes]
+    best[lanes] = np.where(better, values, best[lanes])
+    best_epoch[lanes] = np.where(better, epoch, best_epoch[lanes])
+    return better
+
+
+def regret(tasks: Sequence[TaskSpec], counterfactual: np.ndarray, selected: np.ndarray) -> dict[str, TaskRegret]:
+    """Per task: raw loss at the counterfactual epoch minus at the selected one; tasks without labels are left out."""
+    return {
+        task.name: TaskRegret(float(there - here), float((there - here) / abs(here)) if here else float("nan"))
+        for task, there, here in zip(tasks, counterfactual, selected, strict=True)
+        if np.isfinite(there) and np.isfinite(here)
+    }
