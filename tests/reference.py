@@ -272,8 +272,6 @@ class Weighting:
         present = {
             name: loss for name, loss in losses.items() if gate is None or gate.mode == "soft" or share[name] >= gate.threshold
         }
-        if not present:
-            return {}
         weights = self._smooth(self._every(present))
         if gate is None or gate.mode == "hard":
             return weights
@@ -305,6 +303,8 @@ class Weighting:
     def _fresh(self, present: Mapping[str, float]) -> tuple[dict[str, float], Callable[[], None]]:
         """The weights as derivatives of the paper's scalar, and what moves the scheme on."""
         twin = self.twin
+        if not present:
+            return {}, lambda: twin.learn({})  # time passes all the same: an epoch is a number of steps
         leaves = {name: torch.tensor(loss, dtype=torch.float64, requires_grad=True) for name, loss in present.items()}
         total = twin.total(leaves)
         weights = {

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from mtl_core.schemes import SCHEMES, Scheme, Setup, Signals
+from mtl_core.schemes.build import build, build_lanes
 from mtl_core.specs import ArmSpec, TaskSpec
 
 TASKS = (
@@ -73,6 +74,16 @@ def setup(lanes: tuple[int, ...] = (), tasks: tuple[TaskSpec, ...] = TASKS, shar
     """What is known before the first step, in double precision."""
     lr = torch.full((*lanes, 1), LR, dtype=torch.float64)
     return Setup(tasks, lanes, lr, STEPS_PER_EPOCH, torch.tensor(shares[: len(tasks)], dtype=torch.float64))
+
+
+def one(arm: ArmSpec, tasks: Sequence[TaskSpec] = TASKS) -> Scheme:
+    """The scheme of one run, its settings in double precision."""
+    return build(arm, tasks, dtype=torch.float64)
+
+
+def stacked(arms: Sequence[ArmSpec], tasks: Sequence[TaskSpec] = TASKS) -> Scheme:
+    """One scheme over many lanes, its settings in double precision."""
+    return build_lanes(arms, tasks, dtype=torch.float64)
 
 
 def sequence(seed: int, steps: int = 12, lanes: tuple[int, ...] = (), tasks: int = len(TASKS)) -> list[Signals]:

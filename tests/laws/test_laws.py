@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 import torch
-from cases import LR, SETTINGS, TASKS, WRAPPERS, Case, cases, leaves, play, sequence, setup
+from cases import LR, SETTINGS, TASKS, WRAPPERS, Case, cases, leaves, one, play, sequence, setup, stacked
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
 from mtl_core.schemes import Setup, Signals
-from mtl_core.schemes.build import build, build_lanes, structure
+from mtl_core.schemes.build import build_lanes, structure
 from mtl_core.specs import ArmSpec
 
 every_case = pytest.mark.parametrize("case", cases(), ids=repr)
@@ -42,7 +42,7 @@ def _settings_for(arm: ArmSpec, names: set[str]) -> ArmSpec:
 @every_case
 def test_weights_are_finite_and_carry_no_gradient(case: Case) -> None:
     steps = sequence(1, lanes=(3,))
-    weights, state = play(build_lanes([case.arm] * 3, TASKS), setup((3,)), steps)
+    weights, state = play(stacked([case.arm] * 3), setup((3,)), steps)
     for weight, signals in zip(weights, steps, strict=True):
         assert weight.shape == signals.losses.shape
         assert weight.dtype == signals.losses.dtype
@@ -53,7 +53,7 @@ def test_weights_are_finite_and_carry_no_gradient(case: Case) -> None:
 
 @every_case
 def test_update_is_pure(case: Case) -> None:
-    scheme, known = build(case.arm, TASKS), setup()
+    scheme, known = one(case.arm), setup()
     state = scheme.init(known)
     for signals in sequence(2):
         before = [(name, part.clone()) for name, part in leaves(state)]
@@ -72,7 +72,7 @@ def test_update_is_pure(case: Case) -> None:
 
 @every_case
 def test_state_keeps_its_shapes_and_dtypes(case: Case) -> None:
-    scheme = build_lanes([case.arm] * 3, TASKS)
+    scheme = stacked([case.arm] * 3)
     state = scheme.init(setup((3,)))
     form = [(name, part.shape, part.dtype) for name, part in leaves(state)]
     for signals in sequence(3, lanes=(3,)):
@@ -82,7 +82,7 @@ def test_state_keeps_its_shapes_and_dtypes(case: Case) -> None:
 
 @every_case
 def test_lanes_lead_every_state_tensor_so_that_a_lane_can_be_taken_out(case: Case) -> None:
-    scheme = build_lanes([case.arm] * 3, TASKS)
+    scheme = stacked([case.arm] * 3)
     steps = sequence(4, lanes=(3,))
     whole, _ = play(scheme, setup((3,)), steps)
     state = scheme.init(setup((3,)))
@@ -93,7 +93,7 @@ def test_lanes_lead_every_state_tensor_so_that_a_lane_can_be_taken_out(case: Cas
 
 @every_case
 def test_lanes_do_not_see_each_other(case: Case) -> None:
-    scheme, known = build_lanes([case.arm] * 3, TASKS), setup((3,))
+    scheme, known = stacked([case.arm] * 3), setup((3,))
     steps = sequence(5, lanes=(3,))
     foreign = sequence(99, lanes=(3,))
     mixed = [_with_foreign_middle(s, f) for s, f in zip(steps, foreign, strict=True)]
@@ -103,7 +103,7 @@ def test_lanes_do_not_see_each_other(case: Case) -> None:
 
 @every_case
 def test_a_lane_that_breaks_down_leaves_the_others_alone(case: Case) -> None:
-    scheme, known = build_lanes([case.arm] * 3, TASKS), setup((3,))
+    scheme, known = stacked([case.arm] * 3), setup((3,))
     steps = sequence(6, lanes=(3,))
     broken = []
     for number, signals in enumerate(steps):
@@ -118,8 +118,8 @@ def test_a_lane_that_breaks_down_leaves_the_others_alone(case: Case) -> None:
 @every_case
 def test_no_lane_dimension_is_needed(case: Case) -> None:
     steps = sequence(7)
-    alone, _ = play(build(case.arm, TASKS), setup(), steps)
-    laned, _ = play(build_lanes([case.arm], TASKS), setup((1,)), [Signals(*(part[None] for part in s)) for s in steps])
+    alone, _ = play(one(case.arm), setup(), steps)
+    laned, _ = play(stacked([case.arm]), setup((1,)), [Signals(*(part[None] for part in s)) for s in steps])
     _same(alone, [weight[0] for weight in laned])
 
 
@@ -127,8 +127,8 @@ def test_no_lane_dimension_is_needed(case: Case) -> None:
 def test_absent_tasks_get_weight_zero_whatever_their_loss_says(case: Case) -> None:
     steps = sequence(8)
     garbage = [s._replace(losses=torch.where(s.available, s.losses, 1e30)) for s in steps]
-    clean, _ = play(build(case.arm, TASKS), setup(), steps)
-    dirty, _ = play(build(case.arm, TASKS), setup(), garbage)
+    clean, _ = play(one(case.arm), setup(), steps)
+    dirty, _ = play(one(case.arm), setup(), garbage)
     _same(clean, dirty)
     for weight, signals in zip(clean, steps, strict=True):
         assert (weight[~signals.available] == 0).all()
@@ -136,7 +136,7 @@ def test_absent_tasks_get_weight_zero_whatever_their_loss_says(case: Case) -> No
 
 @every_case
 def test_absent_tasks_leave_no_trace_in_the_state(case: Case) -> None:
-    scheme, known = build(case.arm, TASKS), setup()
+    scheme, known = one(case.arm), setup()
     _, state = play(scheme, known, sequence(9, steps=5))
     losses = torch.tensor([0.5, 7.0, 0.0, 2.0], dtype=torch.float64)
     here = torch.tensor([True, True, False, True])
@@ -150,7 +150,7 @@ def test_absent_tasks_leave_no_trace_in_the_state(case: Case) -> None:
 def test_a_pause_without_a_task_changes_nothing_for_it_when_it_returns(case: Case) -> None:
     if case.arm.scheme == "dwa":
         pytest.skip("DWA counts epochs, and a pause is one")
-    scheme, known = build(case.arm, TASKS), setup()
+    scheme, known = one(case.arm), setup()
     before, after = sequence(10, steps=4), sequence(11, steps=4)
     nothing = Signals(torch.zeros(4, dtype=torch.float64), torch.zeros(4, dtype=torch.bool), torch.zeros(4, dtype=torch.float64))
     through, _ = play(scheme, known, [*before, *after])
@@ -165,9 +165,9 @@ def test_an_always_absent_task_might_as_well_not_exist(case: Case) -> None:
     steps = sequence(12)
     for signals in steps:
         signals.losses[2], signals.available[2], signals.labelled[2] = 0.0, False, 0.0
-    four, _ = play(build(case.arm, TASKS), setup(), steps)
+    four, _ = play(one(case.arm), setup(), steps)
     known = setup(tasks=tasks, shares=[1.0, 0.9, 0.5])
-    three, _ = play(build(_settings_for(case.arm, {t.name for t in tasks}), tasks), known, [_pick(s, kept) for s in steps])
+    three, _ = play(one(_settings_for(case.arm, {t.name for t in tasks}), tasks), known, [_pick(s, kept) for s in steps])
     _same([weight[kept] for weight in four], three)
 
 
@@ -175,7 +175,7 @@ def test_an_always_absent_task_might_as_well_not_exist(case: Case) -> None:
 def test_a_step_without_tasks_gets_zeros(case: Case) -> None:
     steps = sequence(13)
     assert not steps[4].available.any()
-    weights, _ = play(build(case.arm, TASKS), setup(), steps)
+    weights, _ = play(one(case.arm), setup(), steps)
     assert (weights[4] == 0).all()
     assert (weights[5][steps[5].available] != 0).any() or case.arm.gate is not None
 
@@ -183,7 +183,7 @@ def test_a_step_without_tasks_gets_zeros(case: Case) -> None:
 @every_case
 def test_a_first_step_without_tasks_does_no_harm(case: Case) -> None:
     nothing = Signals(torch.zeros(4, dtype=torch.float64), torch.zeros(4, dtype=torch.bool), torch.zeros(4, dtype=torch.float64))
-    weights, _ = play(build(case.arm, TASKS), setup(), [nothing, nothing, *sequence(14)])
+    weights, _ = play(one(case.arm), setup(), [nothing, nothing, *sequence(14)])
     assert (weights[0] == 0).all()
     assert all(torch.isfinite(weight).all() for weight in weights)
 
@@ -192,10 +192,10 @@ def test_a_first_step_without_tasks_does_no_harm(case: Case) -> None:
 def test_the_order_of_tasks_does_not_matter(case: Case) -> None:
     order = [2, 0, 3, 1]
     steps = sequence(15)
-    plain, _ = play(build(case.arm, TASKS), setup(), steps)
+    plain, _ = play(one(case.arm), setup(), steps)
     tasks = tuple(TASKS[i] for i in order)
     known = setup(tasks=tasks)._replace(labelled=setup().labelled[order])
-    turned, _ = play(build(case.arm, tasks), known, [_pick(s, order) for s in steps])
+    turned, _ = play(one(case.arm, tasks), known, [_pick(s, order) for s in steps])
     _same([weight[order] for weight in plain], turned)
 
 
@@ -211,10 +211,10 @@ def _stack_and_compare(arms: list[ArmSpec]) -> None:
     steps = sequence(16, lanes=(len(arms),))
     known = setup((len(arms),))
     lr = known.lr * torch.arange(1, len(arms) + 1, dtype=torch.float64)[:, None]
-    together, _ = play(build_lanes(arms, TASKS), known._replace(lr=lr), steps)
+    together, _ = play(stacked(arms), known._replace(lr=lr), steps)
     for lane, arm in enumerate(arms):
         own = setup()._replace(lr=lr[lane])
-        alone, _ = play(build(arm, TASKS), own, [Signals(*(part[lane] for part in s)) for s in steps])
+        alone, _ = play(one(arm), own, [Signals(*(part[lane] for part in s)) for s in steps])
         _same([weight[lane] for weight in together], alone)
 
 
@@ -236,16 +236,16 @@ WRAPPED = {
 def test_settings_of_wrappers_act_lane_by_lane(kind: str) -> None:
     arms = [ArmSpec(scheme="softplus", **wrapper) for wrapper in WRAPPED[kind]]
     steps = sequence(17, lanes=(len(arms),))
-    together, _ = play(build_lanes(arms, TASKS), setup((len(arms),)), steps)
+    together, _ = play(stacked(arms), setup((len(arms),)), steps)
     for lane, arm in enumerate(arms):
-        alone, _ = play(build(arm, TASKS), setup(), [Signals(*(part[lane] for part in s)) for s in steps])
+        alone, _ = play(one(arm), setup(), [Signals(*(part[lane] for part in s)) for s in steps])
         _same([weight[lane] for weight in together], alone)
 
 
 @pytest.mark.parametrize("case", cases(("bare",)), ids=repr)
 def test_the_weight_is_the_derivative_of_the_objective(case: Case) -> None:
     """What is plotted as a weight is the factor with which a task's gradient enters the step."""
-    scheme = build(case.arm, TASKS)
+    scheme = one(case.arm)
     _, state = play(scheme, setup(), sequence(18, steps=5))
     losses = torch.tensor([5.0, 3.0, 9.0, 40.0], dtype=torch.float64)
     here = torch.tensor([True, True, True, False])
@@ -262,7 +262,7 @@ def test_the_weight_is_the_derivative_of_the_objective(case: Case) -> None:
 
 @every_case
 def test_the_objective_is_one_finite_number_a_lane(case: Case) -> None:
-    scheme = build_lanes([case.arm] * 3, TASKS)
+    scheme = stacked([case.arm] * 3)
     state = scheme.init(setup((3,)))
     for signals in sequence(19, lanes=(3,)):
         objective = scheme.objective(state, signals)
@@ -274,7 +274,7 @@ def test_the_objective_is_one_finite_number_a_lane(case: Case) -> None:
 
 @every_case
 def test_reports_are_per_task_and_lane(case: Case) -> None:
-    scheme = build_lanes([case.arm] * 3, TASKS)
+    scheme = stacked([case.arm] * 3)
     _, state = play(scheme, setup((3,)), sequence(20, lanes=(3,)))
     report = scheme.report(state)
     assert set(report) <= {"sigma", "gate"}
@@ -290,10 +290,10 @@ def test_single_precision_stays_single_precision(case: Case) -> None:
     known = setup((2,))
     known = known._replace(lr=known.lr.float(), labelled=known.labelled.float())
     steps = [Signals(s.losses.float(), s.available, s.labelled.float()) for s in sequence(21, lanes=(2,))]
-    weights, state = play(build_lanes([case.arm] * 2, TASKS), known, steps)
+    weights, state = play(build_lanes([case.arm] * 2, TASKS, dtype=torch.float32), known, steps)
     assert {weight.dtype for weight in weights} == {torch.float32}
     assert not [name for name, part in leaves(state) if part.dtype == torch.float64]
-    double, _ = play(build_lanes([case.arm] * 2, TASKS), setup((2,)), sequence(21, lanes=(2,)))
+    double, _ = play(stacked([case.arm] * 2), setup((2,)), sequence(21, lanes=(2,)))
     torch.testing.assert_close(torch.stack(weights).double(), torch.stack(double), rtol=2e-3, atol=1e-5)
 
 
@@ -303,8 +303,8 @@ def test_scaling_every_loss_leaves_these_weights_alone(scheme: str, scale: float
     for settings in SETTINGS[scheme]:
         arm = ArmSpec(scheme=scheme, settings=settings)
         steps = sequence(22)
-        plain, _ = play(build(arm, TASKS), setup(), steps)
-        scaled, _ = play(build(arm, TASKS), setup(), [s._replace(losses=s.losses * scale) for s in steps])
+        plain, _ = play(one(arm), setup(), steps)
+        scaled, _ = play(one(arm), setup(), [s._replace(losses=s.losses * scale) for s in steps])
         torch.testing.assert_close(torch.stack(plain), torch.stack(scaled), rtol=1e-9, atol=0)
 
 
@@ -313,8 +313,8 @@ def test_scaling_one_loss_is_undone_by_the_log_family(scale: float) -> None:
     factor = torch.tensor([1.0, scale, 1.0, 1.0], dtype=torch.float64)
     for scheme, overall in (("scale_invariant", 1.0), ("gls", scale ** (1 / 4))):
         steps = [s._replace(available=torch.ones(4, dtype=torch.bool), losses=s.losses + 0.1) for s in sequence(23)]
-        plain, _ = play(build(ArmSpec(scheme=scheme), TASKS), setup(), steps)
-        scaled, _ = play(build(ArmSpec(scheme=scheme), TASKS), setup(), [s._replace(losses=s.losses * factor) for s in steps])
+        plain, _ = play(one(ArmSpec(scheme=scheme)), setup(), steps)
+        scaled, _ = play(one(ArmSpec(scheme=scheme)), setup(), [s._replace(losses=s.losses * factor) for s in steps])
         _same([weight * overall for weight in plain], [weight * factor for weight in scaled])
 
 
@@ -337,7 +337,7 @@ def _signals(drawn: list[Any]) -> list[Signals]:
 @given(drawn_case, st.lists(step, min_size=1, max_size=8))
 def test_weights_of_any_positive_losses_are_finite_and_not_negative(case: Case, drawn: list[Any]) -> None:
     steps = _signals(drawn)
-    weights, _ = play(build(case.arm, TASKS), setup(), steps)
+    weights, _ = play(one(case.arm), setup(), steps)
     for weight, signals in zip(weights, steps, strict=True):
         assert torch.isfinite(weight).all()
         assert (weight >= 0).all()
@@ -347,23 +347,23 @@ def test_weights_of_any_positive_losses_are_finite_and_not_negative(case: Case, 
 @given(drawn_case, st.lists(step, min_size=1, max_size=8), st.permutations(range(4)))
 def test_the_order_of_tasks_never_matters(case: Case, drawn: list[Any], order: list[int]) -> None:
     steps, tasks = _signals(drawn), tuple(TASKS[i] for i in order)
-    plain, _ = play(build(case.arm, TASKS), setup(), steps)
+    plain, _ = play(one(case.arm), setup(), steps)
     known: Setup = setup(tasks=tasks)._replace(labelled=setup().labelled[order])
-    turned, _ = play(build(case.arm, tasks), known, [_pick(s, order) for s in steps])
+    turned, _ = play(one(case.arm, tasks), known, [_pick(s, order) for s in steps])
     torch.testing.assert_close(torch.stack(plain)[:, order], torch.stack(turned), rtol=1e-9, atol=1e-12)
 
 
 @given(drawn_case, st.lists(step, min_size=1, max_size=6), st.lists(step, min_size=6, max_size=6))
 def test_a_run_is_the_same_alone_and_beside_any_other(case: Case, drawn: list[Any], other: list[Any]) -> None:
     steps, neighbour = _signals(drawn), _signals(other)
-    alone, _ = play(build(case.arm, TASKS), setup(), steps)
+    alone, _ = play(one(case.arm), setup(), steps)
     pairs = [Signals(*(torch.stack(both) for both in zip(a, b, strict=True))) for a, b in zip(steps, neighbour, strict=False)]
-    beside, _ = play(build_lanes([case.arm] * 2, TASKS), setup((2,)), pairs)
+    beside, _ = play(stacked([case.arm] * 2), setup((2,)), pairs)
     _same(alone, [weight[0] for weight in beside])
 
 
 def test_the_learning_rate_here_is_high_enough_to_reach_a_clamp() -> None:
     arm = ArmSpec(scheme="uncertainty", settings={"clamp": [-0.5, 0.5]})
-    _, state = play(build(arm, TASKS), setup(), sequence(24))
+    _, state = play(one(arm), setup(), sequence(24))
     assert LR > 0.1
     assert any((part.abs() == 0.5).any() for _, part in leaves(state) if part.is_floating_point())

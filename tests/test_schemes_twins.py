@@ -1,0 +1,58 @@
+"""Every scheme under every wrapper follows its textbook twin, step by step."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from reference import Weighting
+
+sys.path.insert(0, str(Path(__file__).parent / "laws"))
+from cases import LR, SHARES, STEPS_PER_EPOCH, TASKS, Case, cases, leaves, one, play, sequence, setup
+
+from mtl_core.schemes import Signals
+from mtl_core.specs import ArmSpec
+
+NAMES = [task.name for task in TASKS]
+
+
+def _twin_weights(arm: ArmSpec, steps: list[Signals]) -> torch.Tensor:
+    twin = Weighting(arm, TASKS, LR, STEPS_PER_EPOCH, dict(zip(NAMES, SHARES, strict=True)))
+    rows = []
+    for signals in steps:
+        losses = {name: float(loss) for name, loss, here in zip(NAMES, *signals[:2], strict=True) if here}
+        weights = twin.step(losses, dict(zip(NAMES, signals.labelled.tolist(), strict=True)))
+        rows.append([weights.get(name, 0.0) for name in NAMES])
+    return torch.tensor(rows, dtype=torch.float64)
+
+
+@pytest.mark.parametrize("case", cases(), ids=repr)
+def test_a_scheme_follows_its_paper_for_sixty_steps(case: Case) -> None:
+    steps = [s for seed in range(5) for s in sequence(seed)]
+    ours, _ = play(one(case.arm), setup(), steps)
+    torch.testing.assert_close(torch.stack(ours), _twin_weights(case.arm, steps), rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("case", [c for c in cases(("bare",)) if c.arm.scheme in ("uncertainty", "softplus")], ids=repr)
+def test_a_learned_parameter_is_moved_by_torchs_own_adam(case: Case) -> None:
+    steps = sequence(31)
+    _, state = play(one(case.arm), setup(), steps)
+    twin = Weighting(case.arm, TASKS, LR, STEPS_PER_EPOCH, dict(zip(NAMES, SHARES, strict=True)))
+    start = [parameter.item() for parameter in twin.twin.parameters.values()]
+    for signals in steps:
+        twin.step({n: float(x) for n, x, here in zip(NAMES, *signals[:2], strict=True) if here}, {})
+    theirs = [parameter.item() for parameter in twin.twin.parameters.values()]
+    ours = next(part for name, part in leaves(state) if name in (".s", ".u"))
+    assert theirs != start, "the learned parameters never moved"
+    torch.testing.assert_close(ours, torch.tensor(theirs, dtype=torch.float64), rtol=1e-9, atol=1e-12)
+
+
+def test_a_non_finite_loss_is_an_absent_task() -> None:
+    """The engine marks it so; the twin drops it; both go on as if it had not been there."""
+    arm, steps = ArmSpec(scheme="uncertainty"), sequence(32)
+    plain, _ = play(one(arm), setup(), steps)
+    steps[3] = steps[3]._replace(losses=torch.where(steps[3].available, steps[3].losses, torch.inf))
+    poisoned, _ = play(one(arm), setup(), steps)
+    torch.testing.assert_close(torch.stack(poisoned), torch.stack(plain), rtol=0, atol=0)
