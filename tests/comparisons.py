@@ -29,7 +29,7 @@ def spec(arms: Mapping[str, Mapping[str, object]] = ARMS, seeds: Sequence[int] =
     )
 
 
-def problem(tasks: Sequence[TaskSpec] = TASKS, synthetic: bool = False) -> ProblemInfo:
+def problem(tasks: Sequence[TaskSpec] = TASKS, *, synthetic: bool = False) -> ProblemInfo:
     return ProblemInfo(
         name="made up",
         tasks=tuple(tasks),
@@ -45,7 +45,7 @@ def metrics(arm: str, seed: int, headline: Mapping[str, float], tasks: Sequence[
     """Headline metrics as given, all else the constant predictor's."""
     return {
         task.name: {
-            **{name: 0.25 for name in METRICS[task.kind]},
+            **dict.fromkeys(METRICS[task.kind], 0.25),
             **CONSTANT.get(task.name, {}),
             METRICS[task.kind][0]: headline[task.name],
         }
@@ -78,6 +78,7 @@ def comparison(
     headline: Mapping[str, Mapping[str, Sequence[float]]],
     experiment: ExperimentSpec | None = None,
     tasks: Sequence[TaskSpec] = TASKS,
+    *,
     synthetic: bool = False,
     epochs: int = 5,
 ) -> Comparison:
@@ -90,7 +91,7 @@ def comparison(
             runs.append(RunRecord(arm, seed, f"{arm}-{seed}", "done", epochs, result(values, epochs=epochs)))
     columns = channels(tasks)
     history = np.arange(1, epochs + 1)[:, None, None] + 10.0 * np.arange(len(runs))[None, :, None] + np.zeros(len(columns))
-    return Comparison("made-up", experiment, problem(tasks, synthetic), tuple(runs), columns, history)
+    return Comparison("made-up", experiment, problem(tasks, synthetic=synthetic), tuple(runs), columns, history)
 
 
 def with_run(given: Comparison, position: int, status: Status, sentence: str = "") -> Comparison:

@@ -42,7 +42,8 @@ def test_swapping_the_baseline_swaps_better_and_worse() -> None:
     ):
         one = metric_table(given).of(task).cells["learned"].difference
         other = metric_table(swapped).of(task).cells["fixed"].difference
-        assert one and other
+        assert one
+        assert other
         assert (one.outcome, other.outcome) == (ours, theirs)
         assert one.mean == pytest.approx(-other.mean)
         assert one.p == other.p

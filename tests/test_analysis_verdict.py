@@ -9,7 +9,7 @@ import pytest
 from comparisons import EIGHT, comparison, spec, with_extra, with_run
 
 from mtl_core.analysis import selection, verdict
-from mtl_core.records import Channel, RunResult, RunRecord
+from mtl_core.records import Channel, RunRecord, RunResult
 
 
 def first(seeds: int) -> dict[str, dict[str, np.ndarray]]:
@@ -30,7 +30,7 @@ def test_the_numbers_behind_the_sentence_are_there() -> None:
 
 
 def test_identical_arms_show_no_difference() -> None:
-    one = verdict(comparison({arm: EIGHT["fixed"] for arm in EIGHT}))
+    one = verdict(comparison(dict.fromkeys(EIGHT, EIGHT["fixed"])))
     assert one.arms[0].no_difference == ("regime", "alarm", "price")
     assert one.sentences[0].startswith("learned shows no difference from fixed on 3 of 3 tasks")
 
@@ -42,7 +42,7 @@ def test_two_arms_that_are_one_run_say_so() -> None:
 
 
 @pytest.mark.parametrize(("seeds", "warned"), [(1, True), (3, True), (5, True), (6, False), (8, False)])
-def test_below_six_seeds_the_verdict_warns_and_calls_nothing(seeds: int, warned: bool) -> None:
+def test_below_six_seeds_the_verdict_warns_and_calls_nothing(seeds: int, *, warned: bool) -> None:
     one = verdict(comparison(first(seeds)))
     assert bool(one.warnings) == warned
     assert (one.arms[0].undecided == ("regime", "alarm", "price")) == warned

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from mtl_core.analysis.runs import LOST
 from mtl_core.records import Comparison, RunRecord
 
 if TYPE_CHECKING:
@@ -53,9 +54,13 @@ def history_rows(comparison: Comparison) -> Iterator[HistoryRow]:
 
 
 def metric_rows(comparison: Comparison) -> Iterator[MetricValue]:
-    """Every metric of every run that has a result, each followed by the constant predictor's, `baseline_<name>`."""
+    """Every metric of every run, each followed by the constant predictor's, `baseline_<name>`.
+
+    Diverged and failed runs have no rows, so that a mean over rows is the mean of the tables.
+    """
     for run in comparison.runs:
-        yield from _of_run(comparison, run)
+        if run.status not in LOST:
+            yield from _of_run(comparison, run)
 
 
 def _of_run(comparison: Comparison, run: RunRecord) -> Iterator[MetricValue]:
