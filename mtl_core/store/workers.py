@@ -1,0 +1,80 @@
+"""Which processes there are: each enters itself, and is believed as long as it lives or beats."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from sqlalchemy import Connection, delete, insert, select, update
+
+from mtl_core.store import processes
+from mtl_core.store.base import Worker, WorkerKind, WorkerState
+from mtl_core.store.database import Database
+from mtl_core.store.schema import workers
+
+STARTING = 60.0  # seconds that a reserved worker may take to enter itself; so long a crashing one is not tried again
+SILENT = 60.0  # seconds without a heartbeat after which a process elsewhere is given up
+
+
+class SqlWorkers:
+    """See `base.Workers`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def register(self, kind: WorkerKind, worker: str | None = None, state: WorkerState = "warming") -> str:
+        """Enter the calling process."""
+        name = worker or uuid.uuid4().hex[:12]
+        me = processes.me()
+        with self._database.write() as connection:
+            self._enter(connection, name, kind=kind, state=state, **me._asdict())
+        return name
+
+    def beat(self, worker: str, state: WorkerState, device: str | None = None) -> None:
+        """Say that the process lives, and what it does."""
+        values: dict[str, Any] = {"heartbeat": self._database.clock(), "state": state}
+        if device is not None:
+            values["device"] = device
+        with self._database.write() as connection:
+            connection.execute(update(workers).where(workers.c.id == worker).values(values))
+
+    def retire(self, worker: str) -> None:
+        """The process is about to end."""
+        with self._database.write() as connection:
+            connection.execute(delete(workers).where(workers.c.id == worker))
+
+    def live(self) -> list[Worker]:
+        """Processes that are believed to live, oldest first."""
+        with self._database.read() as connection:
+            return self._living(connection)
+
+    def reserve(self, count: int) -> list[str]:
+        """Names to start on this machine so that it has `count` worker processes."""
+        host = processes.me().host
+        with self._database.write() as connection:
+            living = self._living(connection)
+            connection.execute(delete(workers).where(workers.c.id.not_in([one.id for one in living])))
+            present = [one for one in living if one.kind == "process" and one.host == host]
+            names = [uuid.uuid4().hex[:12] for _ in range(count - len(present))]
+            for name in names:
+                self._enter(connection, name, kind="process", state="starting", host=host, pid=0, birth="")
+        return names
+
+    def _enter(self, connection: Connection, name: str, **values: Any) -> None:
+        now = self._database.clock()
+        connection.execute(delete(workers).where(workers.c.id == name))
+        connection.execute(insert(workers).values(id=name, device="", heartbeat=now, started=now, **values))
+
+    def _living(self, connection: Connection) -> list[Worker]:
+        now = self._database.clock()
+        columns = [workers.c[name] for name in Worker._fields]
+        rows = [Worker(*row) for row in connection.execute(select(*columns).order_by(workers.c.started))]
+        return [one for one in rows if _lives(one, now)]
+
+
+def _lives(worker: Worker, now: float) -> bool:
+    silence = now - worker.heartbeat
+    if worker.state == "starting":
+        return silence < STARTING
+    alive = processes.alive(worker.host, worker.pid, worker.birth)
+    return silence < SILENT if alive is None else alive
