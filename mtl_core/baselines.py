@@ -71,11 +71,11 @@ def _fitted_zinb(mean: Tensor, labels: Tensor) -> Tensor:
     def negative_log_likelihood() -> Tensor:
         search.zero_grad()
         each = zinb_nll(outputs.expand(len(values), 3), values.unsqueeze(-1)).squeeze(-1)
-        loss = (each * repeats).sum() / repeats.sum().clamp(min=1)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss: Tensor = (each * repeats).sum() / repeats.sum().clamp(min=1)
+        loss.backward()
         return loss
 
-    search.step(negative_log_likelihood)  # type: ignore[no-untyped-call]
+    search.step(negative_log_likelihood)
     return outputs.detach().clamp(-30, 30).to(labels.dtype)
 
 

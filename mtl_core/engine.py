@@ -12,7 +12,7 @@ enough is taken out and reported; its neighbours do not notice. Stopping is not 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -67,8 +67,7 @@ class Training:
         self.seeds = sorted({run.seed for run in runs})
         self.epoch, self.steps = 0, 0
         self.live = self._start()
-        shared = {"parameters": self.live.flat.shape[1], "tasks": len(problem.tasks)}
-        self.outcome = Outcome.start(len(runs), **shared, like=self.live.flat)
+        self.outcome = Outcome.start(len(runs), self.live.flat)
         self.watch = Watch.start(len(runs), len(problem.tasks))
         self.criterion: Criterion | None = None
         if checkpoint is not None:
@@ -210,7 +209,7 @@ class Training:
         optimizer = Optimizer.start(training.optimizer, flat, lr, decay)
         return LiveLanes(tasks, shape, flat, optimizer, weighing, torch.tensor(order, device=self._place), slots)
 
-    def _choose_criterion(self) -> Iterator[None]:
+    def _choose_criterion(self) -> Generator[None, None, None]:
         """Fixed weights and scale of every lane; `single_task` trains its references first."""
         tasks, lanes = self.problem.tasks, len(self.runs)
         weights = np.stack([fixed_weights(run.selection, tasks, self.problem.domain_weights) for run in self.runs])
@@ -225,7 +224,7 @@ class Training:
         usable = np.isfinite(scale) & (scale > 0)
         self.criterion = Criterion(weights, np.where(usable, scale, 1.0))
 
-    def _single_task_losses(self, runs: Sequence[RunSpec]) -> Iterator[Any]:
+    def _single_task_losses(self, runs: Sequence[RunSpec]) -> Generator[None, None, np.ndarray]:
         """Best validation loss of each task trained alone with the same seed and training: `[runs, tasks]`."""
         names = [task.name for task in self.problem.tasks]
         alone = {}
@@ -285,5 +284,5 @@ def warm() -> None:
     torch.set_flush_denormal(True)
     layer = torch.nn.Linear(8, 8)
     optimizer = torch.optim.Adam(layer.parameters())
-    layer(torch.randn(4, 8)).square().mean().backward()  # type: ignore[no-untyped-call]
+    layer(torch.randn(4, 8)).square().mean().backward()
     optimizer.step()

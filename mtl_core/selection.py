@@ -28,7 +28,8 @@ class Criterion:
     ) -> Float[np.ndarray, " lanes"]:
         """The criterion of raw task losses; NaN if no weighted task has labels or a loss is not finite (never the best)."""
         weights = self.counted(labelled)
-        return np.where(weights > 0, weights * losses / self.scale, 0.0).sum(1) + np.where(weights.sum(1) > 0, 0.0, np.nan)
+        criterion: np.ndarray = np.where(weights > 0, weights * losses / self.scale, 0.0).sum(1)
+        return np.where(weights.sum(1) > 0, criterion, np.nan)
 
     def of(self, lanes: Int[np.ndarray, " some"]) -> Criterion:
         """The criterion of some of the lanes."""
@@ -38,7 +39,7 @@ class Criterion:
         """Weights after renormalisation; zeros for a lane without a weighted task that has labels."""
         kept = self.weights * labelled
         total = kept.sum(1, keepdims=True)
-        return np.divide(kept, total, out=np.zeros_like(kept), where=total > 0)
+        return np.asarray(np.divide(kept, total, out=np.zeros_like(kept), where=total > 0))
 
 
 def fixed_weights(spec: SelectionSpec, tasks: Sequence[TaskSpec], domain: Mapping[str, float]) -> Float[np.ndarray, " tasks"]:
@@ -73,11 +74,12 @@ class Watch:
     @staticmethod
     def start(lanes: int, tasks: int) -> Watch:
         """Nothing seen."""
-        high, none = (lambda *shape: np.full(shape, np.inf)), (lambda *shape: np.zeros(shape, dtype=np.int64))
-        return Watch(
-            high(lanes), none(lanes), high(lanes), none(lanes), high(lanes, tasks), none(lanes, tasks),
-            high(lanes, 1 + tasks), none(lanes, 1 + tasks),
-        )  # fmt: skip
+        one, each, both = lanes, (lanes, tasks), (lanes, 1 + tasks)
+        best = {
+            name: np.full(size, np.inf) for name, size in (("best", one), ("learned", one), ("task_best", each), ("mark", both))
+        }
+        sizes = (("best_epoch", one), ("learned_epoch", one), ("task_epoch", each), ("waited", both))
+        return Watch(**best, **{name: np.zeros(size, dtype=np.int64) for name, size in sizes})
 
     def see(
         self,
@@ -88,7 +90,7 @@ class Watch:
         losses: Float[np.ndarray, "alive tasks"],
         min_delta: Float[np.ndarray, " alive"],
     ) -> tuple[Bool[np.ndarray, " alive"], Bool[np.ndarray, " alive"]]:
-        """Take in an epoch of the lanes still training; who has a new best epoch, who a new counterfactual one. NaN never wins."""
+        """Take in an epoch of the lanes still training: who has a new best, who a new counterfactual epoch. NaN never wins."""
         better = _lower(self.best, self.best_epoch, lanes, selects, epoch)
         counterfactual = _lower(self.learned, self.learned_epoch, lanes, learned, epoch)
         _lower(self.task_best, self.task_epoch, lanes, losses, epoch)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import torch
@@ -35,7 +36,7 @@ class Shape:
     def layers(self) -> list[tuple[int, int]]:
         """(in, out) of each layer, the concatenated heads last."""
         widths = [self.features, *self.hidden, sum(self.heads)]
-        return list(zip(widths, widths[1:], strict=False))
+        return list(pairwise(widths))
 
     @property
     def parameters(self) -> int:
@@ -106,7 +107,7 @@ def to_module(flat: Float[Tensor, "lanes parameters"], lane: int, shape: Shape) 
 
 
 def _linear(weight: Tensor, bias: Tensor) -> nn.Linear:
-    layer = nn.Linear(*weight.shape, dtype=weight.dtype)
+    layer = nn.Linear(weight.shape[0], weight.shape[1], dtype=weight.dtype)
     with torch.no_grad():
         layer.weight.copy_(weight.mT)
         layer.bias.copy_(bias)

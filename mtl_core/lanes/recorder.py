@@ -31,8 +31,8 @@ class EpochSums:
         self.steps += 1
 
     def signals(self, sigma: Tensor) -> tuple[Float[np.ndarray, "lanes tasks signals"], Float[np.ndarray, " lanes"]]:
-        """(loss per label, effective weight per step, sigma, share of the weighted loss, share of labels, gate), and the mean total."""
-        loss = self.loss / self.labels  # NaN if the task never took part
+        """The six signals in the order of `records.SIGNAL_NAMES`, and the mean of the objective over steps."""
+        loss = self.loss / self.labels  # per label; NaN if the task never took part
         columns = [loss, self.weight / self.steps, sigma, share(self.part), self.available / self.steps, self.gate / self.steps]
         return torch.stack(columns, -1).double().cpu().numpy(), (self.total / self.steps).double().cpu().numpy()
 

@@ -35,9 +35,9 @@ class Outcome:
     criteria: list[np.ndarray]  # [lanes]
 
     @staticmethod
-    def start(lanes: int, parameters: int, tasks: int, like: Tensor) -> Outcome:
+    def start(lanes: int, like: Tensor) -> Outcome:
         """Nothing trained."""
-        blank = like.new_full((lanes, parameters), torch.nan)
+        blank = torch.full_like(like, torch.nan)
         skipped = torch.zeros(lanes, dtype=torch.int64, device=like.device)
         return Outcome(
             ["running"] * lanes, [""] * lanes, [0] * lanes, [0] * lanes, skipped, blank, blank.clone(), blank.clone(), [], []

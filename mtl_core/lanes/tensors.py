@@ -51,23 +51,23 @@ def to_tensors(problem: Problem, dtype: torch.dtype, device: torch.device) -> Te
     ]
     targets = np.concatenate(scaled, axis=1)
 
+    def tensor(values: np.ndarray) -> Tensor:
+        return torch.tensor(values, dtype=dtype, device=device)
+
     def rows(split: int) -> Rows:
         inside = problem.split == split
         valid = np.isfinite(targets[inside])
-        values = np.where(valid, targets[inside], 0.0)
-        place = {"dtype": dtype, "device": device}
-        return Rows(torch.tensor(features[inside], **place), torch.tensor(values, **place), torch.tensor(valid, device=device))
+        values = tensor(np.where(valid, targets[inside], 0.0))
+        return Rows(tensor(features[inside]), values, torch.tensor(valid, device=device))
 
-    unscale = tuple(
-        (torch.tensor(mean, dtype=dtype, device=device), torch.tensor(scale, dtype=dtype, device=device))
-        for mean, scale in scales
-    )
+    unscale = tuple((tensor(mean), tensor(scale)) for mean, scale in scales)
     return Tensors((rows(0), rows(1), rows(2)), tuple(values.shape[1] for values in scaled), unscale)
 
 
 def _standardised(features: np.ndarray, train: np.ndarray) -> np.ndarray:
     mean, scale = features[train].mean(0), features[train].std(0)
-    return (features - mean) / np.where(scale > 1e-12 * np.maximum(np.abs(mean), 1e-300), scale, 1.0)
+    standard: np.ndarray = (features - mean) / np.where(scale > 1e-12 * np.maximum(np.abs(mean), 1e-300), scale, 1.0)
+    return standard
 
 
 def _scale(task: TaskSpec, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

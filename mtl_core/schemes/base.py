@@ -63,7 +63,7 @@ class Setup(NamedTuple):
     tasks: tuple[TaskSpec, ...]
     lanes: tuple[int, ...]  # leading shape: () for one run
     lr: Float[Tensor, "*lanes 1"]  # the model's learning rate
-    steps_per_epoch: int
+    steps_per_epoch: Any  # int, or [*lanes, 1]
     labelled: Float[Tensor, " tasks"]  # share of valid labels in the training split
 
 

@@ -56,13 +56,15 @@ class Every(Wrapper):
     """Recompute weights at steps 0, k, 2k, ... and keep them in between; the inner state moves only then.
 
     A task without a kept weight takes the fresh one, so that a task first seen between two recomputations is not left out.
+    The inner scheme's epoch is as many recomputations as fit into one (rounded up).
     """
 
     k: Value
 
     def init(self, setup: Setup) -> KeptState:
         """Nothing kept."""
-        return _kept(self.inner, setup)
+        updates = -(-setup.steps_per_epoch // self.k)
+        return _kept(self.inner, setup._replace(steps_per_epoch=updates))
 
     def update(self, state: KeptState, signals: Signals) -> tuple[Tensor, KeptState]:
         """Fresh weights where due, kept ones elsewhere."""
@@ -155,7 +157,7 @@ class Gate(Wrapper):
         }
         above = share[self.scope]() - self.threshold
         if self.mode == "hard":
-            return (above >= -ROUNDING).to(above.dtype)
+            return torch.where(above >= -ROUNDING, 1.0, torch.zeros_like(above))
         return torch.sigmoid(above * self.sharpness)
 
     def _share(self, state: GateState, signals: Signals) -> Tensor:
