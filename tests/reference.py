@@ -48,7 +48,7 @@ def _row_loss(task: TaskSpec, output: Tensor, label: Tensor) -> Tensor:
         return _binary(task, output[:, 0], label)
     if task.loss == "poisson":
         return (output[:, 0].exp() - label * output[:, 0] + torch.lgamma(label + 1)).mean()
-    return zinb_nll(output[:, 0], output[:, 1], output[:, 2], label).mean()
+    return zinb_nll(*output.T, label).mean()
 
 
 def _binary(task: TaskSpec, logit: Tensor, label: Tensor) -> Tensor:
@@ -61,7 +61,7 @@ def _binary(task: TaskSpec, logit: Tensor, label: Tensor) -> Tensor:
     return torch.where(label > 0.5, of_positive, of_negative).mean()
 
 
-def zinb_nll(z: Tensor, a: Tensor, b: Tensor, y: Tensor) -> Tensor:
+def zinb_nll(a: Tensor, b: Tensor, z: Tensor, y: Tensor) -> Tensor:
     """Negative log-likelihood per row of the zero-inflated negative binomial: a mixture of a spike at 0 and torch's own
     NegativeBinomial with mean e^a and size e^b; the spike's probability is sigmoid(z)."""
     counts = torch.distributions.NegativeBinomial(total_count=b.exp(), logits=a - b, validate_args=False)
