@@ -9,6 +9,7 @@
     loss_shares(c)                                      which task dominates the loss
     score(c, weights=...)                               aggregate score with its parts
     endings(c)                                          how many runs are done, stopped, diverged, failed, unfinished
+    report(c)                                           the whole comparison as text for a terminal
     history_frame(c), metrics_frame(c)                  tidy pandas frames
 
 Everything can be asked at any moment: what is not there yet is NaN, 0 or empty. `wording` writes numbers for people.
@@ -22,6 +23,7 @@ from mtl_core.analysis.score import Score, ScorePart, score
 from mtl_core.analysis.seeds import Difference, Estimate
 from mtl_core.analysis.selection import ArmSelection, Regret, Selection, selection
 from mtl_core.analysis.shares import ArmShares, loss_shares
+from mtl_core.analysis.text import report
 from mtl_core.analysis.verdict import ArmVerdict, Verdict, verdict
 
 __all__ = [
@@ -54,6 +56,7 @@ __all__ = [
     "metric_table",
     "metrics_frame",
     "recorded",
+    "report",
     "score",
     "selection",
     "task_curves",
