@@ -67,8 +67,13 @@ def _checked(where: str, knob: Knob, value: Any) -> KnobValue:
 def _number(where: str, knob: Knob, value: Any) -> int | float:
     whole = isinstance(knob.default, int)
     what = "a whole number" if whole else "a number"
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or whole and value != int(value):
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, int | float)
+        or not math.isfinite(value)
+        or (whole and value != int(value))
+    ):
         raise SpecError(f"{where} is {what}, not {value!r}.")
-    if knob.low is not None and value < knob.low or knob.high is not None and value > knob.high:
+    if (knob.low is not None and value < knob.low) or (knob.high is not None and value > knob.high):
         raise SpecError(f"{where} is {what} from {knob.low:,.10g} to {knob.high:,.10g}, not {value:,.10g}.")
     return int(value) if whole else float(value)

@@ -1,7 +1,8 @@
 """`multi_digits`: two handwritten digits on one canvas, `left` and `right` to be told apart (after MultiMNIST).
 
-The digits are real: 1,797 images of 8 × 8 pixels, 16 grey levels (UCI Optical Recognition of Handwritten Digits, Alpaydin and
-Kaynak 1998, as shipped with scikit-learn). The images shown are composed from them, two drawn at random and overlaid by the brighter pixel:
+The digits are real: 1,797 images of 8 × 8 pixels, 16 grey levels (UCI Optical Recognition of Handwritten Digits, Alpaydin
+and Kaynak 1998, as shipped with scikit-learn). The pictures are composed from them: two drawn at random, overlaid by the
+brighter pixel:
 
     canvas 8 × (16 − overlap);  left digit in columns 0..7, right digit in columns 8 − overlap .. 15 − overlap
 
@@ -25,7 +26,7 @@ SIDE = 8
 TASKS = tuple(TaskSpec(name=name, kind="multiclass", classes=tuple("0123456789")) for name in ("left", "right"))
 
 
-def _load(samples: int, overlap: int, left_labels: float, right_labels: float, noise: float, seed: int) -> Problem:
+def _load(*, samples: int, overlap: int, left_labels: float, right_labels: float, noise: float, seed: int) -> Problem:
     rng = np.random.default_rng(seed)
     images, classes = _digits()
     source_split = _split_sources(rng, classes)

@@ -10,9 +10,9 @@
          than the noise (for an even number of tasks: i -> (2i + 1) mod (T + 1)), so that the two are not confounded.
          units = matched: 1 / √(1 + σ_i²), which gives every target unit variance.
 
-A scheme that learned noise would end at σ_i. What it can see is the residual in raw units, c_i σ_i (and more, as long as the model
-is not at its best): multiplying a unit by 10 moves the learned weight by 1/100. The targets are therefore not standardised
-for training (`scaled=False`).
+A scheme that learned noise would end at σ_i. What it can see is the residual in raw units, c_i σ_i (and more, as long as
+the model is not at its best): multiplying a unit by 10 moves the learned weight by 1/100. The targets are therefore not
+standardised for training (`scaled=False`).
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ LATENTS = 16
 
 
 def _load(
+    *,
     samples: int,
     tasks: int,
     noise: float,

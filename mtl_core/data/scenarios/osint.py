@@ -2,34 +2,40 @@
 
 Synthetic throughout. One row is one region in one month; rows are independent.
 
-    z ~ N(0, I_8);  x = (M z, d)                      24 indicators that determine z, and 24 that say nothing, all N(0, 1) in size
+    z ~ N(0, I_8);  x = (M z, d)                      24 indicators that determine z, and 56 of noise, all N(0, 1) in size
     r = tanh(V z), unit variance;  f_i = a_i · r      shared representation; signals, correlation of any two = `relatedness`
     σ = `noise`;  ε, η ~ N(0, 1);  Λ ~ logistic(0, 1)
 
-    regime          class = how many of three thresholds 3 f + Λ exceeds (ordered logit); thresholds at the quantiles that give
+    regime          how many of three thresholds 3 f + Λ exceeds (ordered logit); thresholds at the quantiles that give
                     class k a share ∝ (1 − imbalance)^k
-    casualty        y = 0 with π = sigmoid(−1 − f), else negative binomial: mean μ = casualty_mean · exp(0.8 f − 0.32), dispersion 1
-    transition      y = 1 iff 3 f + Λ is among the highest `positive_rate`
-    anomaly         y = (f + σ ε) / √(1 + σ²), a z-score
-    forecast        y_h = unit · (0.85^h f + e_h), e_h = 0.85 e_{h−1} + 0.3 σ ε_h, six months
-    daily_forecast  y_d = cos(2πd/7) f + sin(2πd/7) g + e_d, e_d = 0.7 e_{d−1} + 0.5 σ ε_d, seven days; g = another, independent signal
+    casualty        0 with probability sigmoid(−1 − f), else negative binomial with dispersion 1 and
+                    mean casualty_mean · exp(0.8 f − 0.32)
+    transition      1 iff 3 f + Λ is among the highest `positive_rate`
+    anomaly         (f + σ ε) / √(1 + σ²), a z-score
+    forecast        unit · (0.85^h f + e_h),  e_h = 0.85 e_{h−1} + 0.3 σ ε_h,  six months
+    daily_forecast  unit · (cos(2πd/7) f + sin(2πd/7) g + e_d),  e_d = 0.7 e_{d−1} + 0.3 σ ε_d,  seven days;
+                    g: one more signal, uncorrelated with the others
 
     leakage λ       six more features, `outlook`: λ y_h / unit + (1 − λ) η_h, copies of what forecast has to predict
-    labels          dense: regime, casualty, forecast, daily_forecast; sparse: anomaly; very sparse: transition (drawn so that
-                    positives keep their rate among the labels of every split). The shares are our choice, not published values.
+    labels          dense: regime, casualty, both forecasts; sparse: anomaly; very sparse: transition, drawn so that positives
+                    keep their rate among the labels of every split. The shares are our choice, not published values.
 
-Truth holds, beside the settings, the irreducible loss of every task: the mean loss of a predictor that knows z and the equations
-(with the leak, forecast's is what the copies leave over).
+`Problem.truth` holds the irreducible loss of every task: the mean loss of a predictor that knows z and the equations (with
+the leak, forecast's is what the copies leave over).
+
+Why the learned total goes on falling (measured, not built in): with 625 labels and 56 features of noise the model learns
+anomaly by heart, which the fixed criterion sees at full weight and turns up. In the learned objective losses count in effect by
+their logarithm: both forecasts, small in raw units, still improve by factors; and s moves by one learning rate a step, so it
+goes on falling towards the *training* losses long after validation has turned. The leak is not needed for it.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
 from mtl_core.data.scenarios.base import (
     SEED,
@@ -44,13 +50,12 @@ from mtl_core.data.scenarios.base import (
     rounded,
     split_rows,
 )
+from mtl_core.data.scenarios.outcomes import Drawn, counts, left_by_leak, ordered, walk
 from mtl_core.problem import Problem
 from mtl_core.specs import TaskSpec
 
-LATENTS, INDICATORS, DISTRACTORS = 8, 24, 24
+LATENTS, INDICATORS, DISTRACTORS = 8, 24, 56
 MONTHS, DAYS = 6, 7
-SHARPNESS = 3.0  # of the ordered logit: signal against logistic noise
-DISPERSION = 1.0
 REGIMES = ("stable", "tension", "crisis", "conflict")
 PRIORS = {"regime": 1.05, "casualty": 1.4, "anomaly": 1.4, "forecast": 1.9, "transition": 1.4, "daily_forecast": 1.4}
 BUSINESS = {"regime": 0.35, "casualty": 0.25, "anomaly": 0.05, "forecast": 0.25, "transition": 0.05, "daily_forecast": 0.05}
@@ -64,14 +69,8 @@ TASKS = (
 )
 
 
-class Drawn(NamedTuple):
-    """A task's targets and the loss that knowing the equations would still leave."""
-
-    targets: Float[np.ndarray, "rows width"]
-    irreducible: float
-
-
 def _load(
+    *,
     samples: int,
     dense: float,
     sparse: float,
@@ -86,18 +85,18 @@ def _load(
     seed: int,
 ) -> Problem:
     rng = np.random.default_rng(seed)
-    split = split_rows(rng, samples)
+    split = split_rows(rng, samples, validation=0.25, test=0.25)
     latents = rng.standard_normal((samples, LATENTS))
     signals, cycle = _signals(rng, latents, relatedness)
     shares = (1 - imbalance) ** np.arange(len(REGIMES))
     months, covariance = _months(rng, signals["forecast"], noise)
     drawn = {
-        "regime": _ordered(rng, signals["regime"], shares / shares.sum()),
-        "casualty": _counts(rng, signals["casualty"], casualty_mean),
+        "regime": ordered(rng, signals["regime"], shares / shares.sum()),
+        "casualty": counts(rng, signals["casualty"], casualty_mean),
         "anomaly": _anomaly(rng, signals["anomaly"], noise),
-        "forecast": Drawn(unit * months, unit**2 * _left_by_leak(covariance, leakage)),
-        "transition": _ordered(rng, signals["transition"], np.array([1 - positive_rate, positive_rate])),
-        "daily_forecast": _days(rng, signals["daily_forecast"], cycle, noise),
+        "forecast": Drawn(unit * months, unit**2 * left_by_leak(covariance, leakage)),
+        "transition": ordered(rng, signals["transition"], np.array([1 - positive_rate, positive_rate])),
+        "daily_forecast": _days(rng, signals["daily_forecast"], cycle, noise, unit),
     }
     labels = {"anomaly": sparse, "transition": very_sparse}
     strata = {"transition": drawn["transition"].targets[:, 0].astype(np.int64)}
@@ -121,7 +120,7 @@ def _load(
             "leaky_features": numbered("outlook", MONTHS) if leakage else [],
             "irreducible": rounded({name: one.irreducible for name, one in drawn.items()}),
         },
-        training={"epochs": 30, "batch_size": 64, "lr": 3e-3, "hidden": (64, 64)},
+        training={"epochs": 30, "batch_size": 64, "lr": 5e-4, "hidden": (64, 64)},
         warnings=_warnings(leakage),
     )
 
@@ -158,96 +157,50 @@ def _warnings(leakage: float) -> tuple[str, ...]:
     return (f"Leakage: the features outlook_01 to outlook_{MONTHS:02d} are noisy copies of what forecast has to predict.",)
 
 
-def _ordered(rng: np.random.Generator, signal: Float[np.ndarray, " rows"], shares: Float[np.ndarray, " classes"]) -> Drawn:
-    """Ordered logit with the classes' shares exactly as asked; irreducible: the cross-entropy of the true probabilities."""
-    score = SHARPNESS * signal + rng.logistic(size=len(signal))
-    thresholds = np.quantile(score, np.cumsum(shares)[:-1])
-    classes: Int[np.ndarray, " rows"] = np.searchsorted(thresholds, score)
-    below = 1 / (1 + np.exp(SHARPNESS * signal[:, None] - thresholds))  # P(score < threshold)
-    edges = np.concatenate([np.zeros_like(below[:, :1]), below, np.ones_like(below[:, :1])], axis=1)
-    likelihood = np.take_along_axis(np.diff(edges, axis=1), classes[:, None], axis=1)
-    return Drawn(classes[:, None].astype(np.float64), float(-np.log(likelihood).mean()))
-
-
-def _counts(rng: np.random.Generator, signal: Float[np.ndarray, " rows"], mean: float) -> Drawn:
-    """Zero-inflated negative binomial counts; irreducible: the negative log-likelihood of the true parameters."""
-    zero = 1 / (1 + np.exp(1 + signal))
-    mu = mean * np.exp(0.8 * signal - 0.32)
-    counts = rng.poisson(mu * rng.gamma(DISPERSION, 1 / DISPERSION, size=len(mu)))
-    counts[rng.random(len(mu)) < zero] = 0
-    gamma = np.array(
-        [math.lgamma(DISPERSION + y) - math.lgamma(DISPERSION) - math.lgamma(y + 1) for y in range(counts.max() + 1)]
-    )
-    log_nb = gamma[counts] + DISPERSION * np.log(DISPERSION / (DISPERSION + mu)) + counts * np.log(mu / (DISPERSION + mu))
-    likelihood = np.where(counts == 0, zero, 0) + (1 - zero) * np.exp(log_nb)
-    return Drawn(counts[:, None].astype(np.float64), float(-np.log(likelihood).mean()))
-
-
 def _anomaly(rng: np.random.Generator, signal: Float[np.ndarray, " rows"], noise: float) -> Drawn:
     scale = math.sqrt(1 + noise**2)
     values = (signal + noise * rng.standard_normal(len(signal))) / scale
     return Drawn(values[:, None], (noise / scale) ** 2)
 
 
-def _walk(
-    rng: np.random.Generator, rows: int, steps: int, keep: float, step: float
-) -> tuple[Float[np.ndarray, "rows steps"], Float[np.ndarray, "steps steps"]]:
-    """AR(1) noise from 0, and its covariance over the steps."""
-    lag = np.arange(steps)[:, None] - np.arange(steps)
-    filter_ = step * np.where(lag >= 0, keep ** lag.clip(0), 0.0)
-    return rng.standard_normal((rows, steps)) @ filter_.T, filter_ @ filter_.T
-
-
 def _months(
     rng: np.random.Generator, signal: Float[np.ndarray, " rows"], noise: float
 ) -> tuple[Float[np.ndarray, "rows months"], Float[np.ndarray, "months months"]]:
     """The next months of the index, in units of its standard deviation, and the covariance of their noise."""
-    error, covariance = _walk(rng, len(signal), MONTHS, keep=0.85, step=0.3 * noise)
+    error, covariance = walk(rng, len(signal), MONTHS, keep=0.85, step=0.3 * noise)
     return signal[:, None] * 0.85 ** np.arange(1, MONTHS + 1) + error, covariance
 
 
-def _left_by_leak(covariance: Float[np.ndarray, "months months"], leakage: float) -> float:
-    """Mean squared error of the months once their copies are known: the trace of the conditional covariance."""
-    if leakage == 0:
-        return float(np.diag(covariance).mean())
-    copied = covariance + ((1 - leakage) / leakage) ** 2 * np.eye(MONTHS)
-    left = covariance - covariance @ np.linalg.solve(copied, covariance)
-    return float(np.diag(left).mean())
-
-
-def _days(rng: np.random.Generator, signal: Float[np.ndarray, " rows"], cycle: Float[np.ndarray, " rows"], noise: float) -> Drawn:
+def _days(
+    rng: np.random.Generator, signal: Float[np.ndarray, " rows"], cycle: Float[np.ndarray, " rows"], noise: float, unit: float
+) -> Drawn:
     angle = 2 * np.pi * np.arange(1, DAYS + 1) / DAYS
-    error, covariance = _walk(rng, len(signal), DAYS, keep=0.7, step=0.5 * noise)
+    error, covariance = walk(rng, len(signal), DAYS, keep=0.7, step=0.3 * noise)
     values = np.outer(signal, np.cos(angle)) + np.outer(cycle, np.sin(angle)) + error
-    return Drawn(values, float(np.diag(covariance).mean()))
+    return Drawn(unit * values, unit**2 * float(np.diag(covariance).mean()))
 
 
 OSINT = Scenario(
     name="osint",
     title="Conflict monitoring",
     story=(
-        "Six tasks over one monthly representation, from dense casualty counts that dominate the loss to rare transitions with "
-        "8 % of labels. The learned total keeps falling after the fixed criterion has turned: who selects by it keeps the wrong epoch."
+        "Six tasks over one monthly representation, from dense casualty counts that dominate the loss "
+        "to rare transitions of which 8 % are labelled. The learned total keeps falling after the fixed criterion has turned, "
+        "so who selects by it keeps a worse epoch."
     ),
     synthetic=True,
     knobs={
-        "samples": Knob(3000, 400, 40_000, "Region-months in all: 60 % train, 20 % validation, 20 % test."),
+        "samples": Knob(5000, 400, 40_000, "Region-months in all: half for training, a quarter each for validation and test."),
         "dense": Knob(1.0, 0.02, 1.0, "Share of labels of regime, casualty, forecast and daily_forecast."),
         "sparse": Knob(0.25, 0.02, 1.0, "Share of labels of anomaly."),
         "very_sparse": Knob(0.08, 0.02, 1.0, "Share of labels of transition."),
         "noise": Knob(1.0, 0.05, 3.0, "Noise of the regression targets, against a signal of standard deviation 1."),
-        "unit": Knob(1.0, 0.01, 100.0, "Unit of forecast: targets are multiplied by it, its loss by its square."),
-        "relatedness": Knob(
-            0.5, -0.2, 1.0, "Correlation of any two tasks' signals; -0.2: they oppose each other as much as six can."
-        ),
-        "leakage": Knob(
-            0.5, 0.0, 1.0, "How much of forecast's target is copied into features; 0: none, the features are left out."
-        ),
+        "unit": Knob(0.3, 0.01, 100.0, "Unit of both forecasts: targets are multiplied by it, their losses by its square."),
+        "relatedness": Knob(0.5, -0.2, 1.0, "Correlation of any two tasks' signals; -0.2 is as opposed as six can be."),
+        "leakage": Knob(0.8, 0.0, 1.0, "How much of forecast's target is copied into features; 0: no such features."),
         "imbalance": Knob(0.3, 0.0, 0.8, "Regime classes: each has this much less share than the one before."),
         "positive_rate": Knob(0.02, 0.005, 0.5, "Share of positives in transition."),
-        "casualty_mean": Knob(
-            10.0, 0.5, 100.0, "Mean casualties where there are any: sets how far casualty dominates the raw loss."
-        ),
+        "casualty_mean": Knob(7.0, 0.5, 100.0, "Mean casualties where there are any: how far casualty dominates the raw loss."),
         "seed": SEED,
     },
     load=_load,
