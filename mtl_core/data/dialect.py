@@ -1,0 +1,180 @@
+"""How a text table is laid out: delimiter, where it starts, whether the first row holds names.
+
+Only a sample from the top is looked at; records are taken apart by Python's `csv`, so quoted line breaks count as text.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import NamedTuple
+
+from mtl_core.data.limits import MAX_COLUMNS
+from mtl_core.data.names import shown
+from mtl_core.errors import TableError
+
+DELIMITERS = {"\t": "tab", ";": "semicolon", "|": "pipe", ",": "comma"}  # first wins where two divide all rows alike
+_SAMPLE, _RECORDS = 2_000_000, 200
+_LINE = re.compile(r"[^\r\n]*(?:\r\n?|\n|\Z)")
+_TOP = re.compile(r"(?:[ \t]*(?:\r\n?|\n))*")
+_SEP = re.compile(r"sep=([\t;|,])(?:\r\n?|\n)", re.IGNORECASE)
+_NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?\s?%?")
+_BLANK = frozenset({"", "na", "nan", "n/a", "null", "none", "?", "-"})
+
+
+class Record(NamedTuple):
+    """One record: its fields, the line it starts on (from 1) and the offset just behind it."""
+
+    fields: list[str]
+    line: int
+    end: int
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where the data is in the text and what its columns are called (None: no names)."""
+
+    delimiter: str
+    width: int
+    names: tuple[str, ...] | None
+    start: int  # offset of the first data record
+    warnings: tuple[str, ...] = ()
+
+
+def records(text: str, delimiter: str) -> Iterator[Record]:
+    """The records that are not blank, in order."""
+    at = 0
+
+    def lines() -> Iterator[str]:
+        nonlocal at
+        for match in _LINE.finditer(text):
+            at = match.end()
+            yield match.group()
+
+    reader = csv.reader(lines(), delimiter=delimiter)
+    line = 1
+    for fields in reader:
+        if fields:
+            yield Record(fields, line, at)
+        line = reader.line_num + 1
+
+
+def lay_out(text: str, name: str, header: bool | None) -> Layout:
+    """Find the layout; `header` says whether the first row holds names (None: look). Raises TableError."""
+    said = _SEP.match(text)
+    delimiter = said.group(1) if said else _delimiter(text, name)
+    skipped = said.end() if said else 0
+    sample = _sample(text[skipped : skipped + _SAMPLE], delimiter, whole=len(text) - skipped <= _SAMPLE)
+    if not sample:
+        raise TableError(f"{shown(name)} has a first line of over {_SAMPLE:,} letters and is no table that can be read.")
+    _check_columns(max(len(record.fields) for record in sample), name)
+    return _layout(sample, delimiter, skipped, name, header)
+
+
+def bad_line(text: str, layout: Layout) -> tuple[int, int, int]:
+    """(line, its fields, how many lines are like it) of the first record whose width is not the table's."""
+    before = len(_LINE.findall(text[: layout.start])) - 1 if layout.start else 0
+    wrong = [
+        (r.line + before, len(r.fields)) for r in records(text[layout.start :], layout.delimiter) if len(r.fields) != layout.width
+    ]
+    return (*wrong[0], len(wrong)) if wrong else (0, 0, 0)
+
+
+def strip_blank_ends(text: str) -> str:
+    """Without blank lines at the end (a line of delimiters is not blank)."""
+    return text.rstrip(" \r\n")
+
+
+def _delimiter(text: str, name: str) -> str:
+    best, best_share, widest = "", 0.0, 1
+    for delimiter in DELIMITERS:
+        counts = [len(record.fields) for record in _sample(text[:_SAMPLE], delimiter, whole=len(text) <= _SAMPLE)]
+        width, times = Counter(count for count in counts if count > 1).most_common(1)[0] if any(c > 1 for c in counts) else (1, 0)
+        share = times / len(counts) if counts else 0.0
+        if share > best_share:
+            best, best_share, widest = delimiter, share, width
+    if widest < 2:
+        first = text[_TOP.match(text).end() :].split("\n", 1)[0].strip()[:200]  # type: ignore[union-attr]
+        raise TableError(
+            f"{shown(name)} has one column only ({shown(first)}): at least one feature and one target are needed, "
+            "divided by commas, semicolons, tabs or |."
+        )
+    return best
+
+
+def _sample(text: str, delimiter: str, whole: bool) -> list[Record]:
+    try:
+        found = list(islice(records(text, delimiter), _RECORDS + 1))
+    except csv.Error:
+        return []
+    if not whole and len(found) <= _RECORDS:
+        found = found[:-1]  # cut in the middle
+    return found[:_RECORDS]
+
+
+def _check_columns(count: int, name: str) -> None:
+    if count > MAX_COLUMNS:
+        raise TableError(
+            f"{shown(name)} has {count:,} columns and at most {MAX_COLUMNS:,} are read: leave out the ones you do not need."
+        )
+
+
+def _layout(sample: list[Record], delimiter: str, skipped: int, name: str, header: bool | None) -> Layout:
+    widths = [len(record.fields) for record in sample]
+    width = Counter(count for count in widths if count > 1).most_common(1)[0][0]
+    first = sample[0]
+    if header is None and _is_preamble(widths, width, sample):
+        start = next(record for record in sample if len(record.fields) == width)
+        raise TableError(
+            f"{shown(name)} has other lines above the table, which seems to start on line {start.line}: "
+            "remove the lines before it, so that the first line holds the column names."
+        )
+    if header is False or (
+        header is None and len(first.fields) == width and _looks_like_data(first.fields, [r.fields for r in sample[1:]])
+    ):
+        warning = (
+            ()
+            if header is False
+            else ("The first row looks like data, so the columns were numbered; say header: true if it holds names.",)
+        )
+        return Layout(delimiter, width, None, skipped, warning)
+    names = list(first.fields)
+    while len(names) > width and not names[-1].strip():
+        names.pop()
+    names += [""] * (width - len(names))
+    if len(sample) == 1:
+        raise TableError(f"{shown(name)} has column names and no rows: at least the data is missing.")
+    return Layout(delimiter, max(width, len(names)), tuple(names), skipped + first.end)
+
+
+def _is_preamble(widths: list[int], width: int, sample: list[Record]) -> bool:
+    if widths[0] >= width:
+        return False
+    one_short = widths[0] == width - 1 and all(not r.fields[-1].strip() for r in sample[1:] if len(r.fields) == width)
+    return not one_short
+
+
+def _looks_like_data(first: list[str], below: list[list[str]]) -> bool:
+    """Whether each column of numbers has a number on top, too (years and 0, 1, 2 ... on top are names)."""
+    numeric, on_top = 0, []
+    repeated = 0
+    for column, value in enumerate(first):
+        cells = [row[column].strip() for row in below if len(row) == len(first)]
+        filled = [cell for cell in cells if cell.lower() not in _BLANK]
+        repeated += value.strip() in filled
+        if not filled or sum(bool(_NUMBER.fullmatch(cell)) for cell in filled) < 0.8 * len(filled):
+            continue
+        numeric += 1
+        if value.strip().lower() in _BLANK and value.strip():
+            continue
+        if not _NUMBER.fullmatch(value.strip()):
+            return False
+        on_top.append(value.strip())
+    if not numeric:
+        return bool(below) and repeated == len(first)
+    steps = [int(b) - int(a) for a, b in zip(on_top, on_top[1:], strict=False)] if all(v.isdigit() for v in on_top) else []
+    return bool(on_top) and not (steps and all(step == 1 for step in steps))

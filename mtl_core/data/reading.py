@@ -1,0 +1,125 @@
+"""Bytes to columns of spellings: format, encoding, layout, then one pass of Arrow's CSV or Parquet reader."""
+
+from __future__ import annotations
+
+import io
+import re
+from typing import Any
+
+from mtl_core.data.dialect import DELIMITERS, Layout, bad_line, lay_out, strip_blank_ends
+from mtl_core.data.formats import check_format
+from mtl_core.data.limits import MAX_CELLS, MAX_ROWS
+from mtl_core.data.names import settle, shown
+from mtl_core.data.numbers import decimal_evidence
+from mtl_core.data.parquet import read_parquet
+from mtl_core.data.raw import RawColumn, RawTable, Recognised, check_enough, check_shape, encode_text
+from mtl_core.data.text import decode
+from mtl_core.errors import TableError
+
+_TOTAL = re.compile(r"(grand |sub-?)?(totals?|sums?|averages?|means?|gesamt|summe|somme|suma)\s*:?", re.IGNORECASE)
+_LOOK = 200  # spellings a column that are asked for their decimal sign
+
+
+def read(data: bytes, name: str, header: bool | None = None) -> RawTable:
+    """A table from the bytes of a CSV, TSV or Parquet file. Raises TableError with one sentence."""
+    if check_format(data, name):
+        return read_parquet(data, name)
+    text, encoding, warnings = decode(data, name)
+    text = strip_blank_ends(text)
+    if not text:
+        raise TableError(f"{shown(name)} holds no text: choose a table with column names and rows.")
+    layout = lay_out(text, name, header)
+    _check_lines(text, layout, name)
+    columns = _parse(text, layout, name)
+    columns, names, dropped = _drop_trailing(columns, layout)
+    columns, totals = _drop_totals(columns)
+    rows = len(columns[0]) if columns else 0
+    check_shape(rows, len(columns), name)
+    check_enough(rows, len(columns), name)
+    distinct, renamed = settle(names)
+    raw = tuple(encode_text(new, column) for new, column in zip(distinct, columns, strict=True))
+    how = Recognised(
+        "csv", DELIMITERS.get(layout.delimiter, "blank"), encoding, _decimal(raw, layout.delimiter), layout.names is not None
+    )
+    return RawTable(rows, raw, how, (*warnings, *layout.warnings, *dropped, *totals, *renamed))
+
+
+def _check_lines(text: str, layout: Layout, name: str) -> None:
+    """Refuse by the number of lines before parsing; with quotes in it a line may be no row, so only parsing tells."""
+    lines = max(text.count("\n"), text.count("\r"))
+    if '"' not in text[layout.start : layout.start + 1_000_000]:
+        check_shape(lines, layout.width, name)
+    elif lines > 20 * MAX_ROWS or text.count(layout.delimiter) > 4 * MAX_CELLS:
+        check_shape(lines, layout.width, name)
+
+
+def _parse(text: str, layout: Layout, name: str) -> list[Any]:
+    """Arrow string columns by position."""
+    import pyarrow as pa
+    from pyarrow import csv
+
+    body = text[layout.start :].encode()
+    if not body.strip(b"\r\n "):
+        raise TableError(f"{shown(name)} has column names and no rows: at least the data is missing.")
+    labels = [str(i) for i in range(layout.width)]
+    try:
+        table = csv.read_csv(
+            io.BytesIO(body),
+            csv.ReadOptions(use_threads=False, block_size=len(body) + 1, column_names=labels),
+            csv.ParseOptions(delimiter=layout.delimiter, newlines_in_values=True),
+            csv.ConvertOptions(column_types=dict.fromkeys(labels, pa.string()), strings_can_be_null=False),
+        )
+    except (pa.ArrowInvalid, pa.ArrowCapacityError) as error:
+        raise _ragged(text, layout, name) from error
+    return list(table.columns)
+
+
+def _ragged(text: str, layout: Layout, name: str) -> TableError:
+    line, fields, like = bad_line(text, layout)
+    if not line:
+        return TableError(
+            f'{shown(name)} cannot be divided into rows: look for a quotation mark (") that is opened and not closed.'
+        )
+    more = f" ({like} lines in all do not fit)" if like > 1 else ""
+    found = "1 field" if fields == 1 else f"{fields} fields"
+    return TableError(
+        f"{shown(name)}, line {line}: {found} where the table has {layout.width} columns{more}; correct the line, "
+        "or put quotation marks around text that holds the delimiter."
+    )
+
+
+def _drop_trailing(columns: list[Any], layout: Layout) -> tuple[list[Any], list[str], list[str]]:
+    """Without the nameless empty columns that a delimiter at the end of each line makes."""
+    import pyarrow.compute as pc
+
+    names = list(layout.names) if layout.names is not None else [f"column {i + 1}" for i in range(len(columns))]
+    dropped = 0
+    while columns and layout.names is not None and not names[-1].strip() and not pc.any(pc.not_equal(columns[-1], "")).as_py():
+        columns, names, dropped = columns[:-1], names[:-1], dropped + 1
+    said = ["Lines end with a delimiter: the empty column behind it was dropped."] if dropped else []
+    return columns, names, said
+
+
+def _drop_totals(columns: list[Any]) -> tuple[list[Any], list[str]]:
+    """Without a last row that sums up the others: a word like TOTAL that its column has nowhere else."""
+    import pyarrow.compute as pc
+
+    for column in columns:
+        word = column[-1].as_py() if len(column) else ""
+        if _TOTAL.fullmatch(word.strip()) and pc.sum(pc.equal(column, word)).as_py() == 1:
+            rows = len(column)
+            return [each.slice(0, rows - 1) for each in columns], [
+                f"The last row (data row {rows}, {shown(word.strip())}) sums up the others and was dropped."
+            ]
+    return columns, []
+
+
+def _decimal(columns: tuple[RawColumn, ...], delimiter: str) -> str:
+    """The decimal sign of the file: what most cells that can tell say."""
+    comma = point = either = 0
+    for column in columns:
+        sure, dots, open_ = decimal_evidence(column.spellings[:_LOOK].to_pylist())
+        comma, point, either = comma + sure, point + dots, either + open_
+    if comma != point:
+        return "," if comma > point else "."
+    return "," if either and delimiter != "," else "."
