@@ -51,6 +51,7 @@ class MultiTaskLoss(nn.Module):
         super().__init__()
         self.tasks = _task_specs(tasks)
         self.arm = ArmSpec.model_validate({"scheme": scheme, "settings": dict(settings or {}), **wrappers})
+        self._schemes: dict[tuple[torch.dtype, torch.device], Scheme] = {}
         self.skipped = 0  # steps in which no task took part
         dtype = dtype or torch.get_default_dtype()
         shares = torch.tensor([(labelled or {}).get(task.name, 1.0) for task in self.tasks], dtype=dtype)
@@ -68,7 +69,7 @@ class MultiTaskLoss(nn.Module):
         moves nothing (counted in `skipped`). In training mode every call is one step of the scheme.
         """
         present = self._named(losses)
-        values = self.last_weights.new_tensor([float(loss) if loss is not None else torch.nan for loss in present])
+        values = self.last_weights.new_tensor([torch.nan if loss is None else float(loss.detach()) for loss in present])
         available = values.isfinite()
         shares = [(availability or {}).get(task.name, float(there)) for task, there in zip(self.tasks, available, strict=True)]
         signals = Signals(torch.where(available, values, 0.0), available, values.new_tensor(shares))
@@ -121,7 +122,10 @@ class MultiTaskLoss(nn.Module):
         return tree_fill(self._state, [getattr(self, f"state_{place}") for place in range(count)])
 
     def _scheme_for(self, like: Tensor) -> Scheme:
-        return build(self.arm, self.tasks, dtype=like.dtype, device=like.device)
+        key = (like.dtype, like.device)
+        if key not in self._schemes:
+            self._schemes[key] = build(self.arm, self.tasks, *key)
+        return self._schemes[key]
 
 
 class SoftplusKendallLoss(MultiTaskLoss):
