@@ -1,0 +1,210 @@
+"""The command line: `python -m mtl_core run | inspect | schemes | scenarios | bench | worker`.
+
+Exit codes: 0; 2 for a person's mistake, with one sentence on stderr; 130 on Ctrl-C, with what was finished saved;
+1 if every run of a comparison failed.
+With --json, stdout holds one JSON value and nothing else. Progress is drawn on stderr, on a terminal only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+
+from mtl_core import __version__
+from mtl_core.errors import MTLError, UserError
+
+if TYPE_CHECKING:
+    from mtl_core.records import Comparison
+    from mtl_core.store import Store
+
+T = TypeVar("T")
+FAILED, INTERRUPTED = 1, 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # a terminal that cannot show a letter is no reason to fail
+    try:
+        options = _parser().parse_args(arguments)
+        code: int = options.command(options)
+        sys.stdout.flush()
+    except MTLError as error:
+        print(" ".join(str(error).split()), file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:  # `| head` has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return code
+
+
+# --- commands --------------------------------------------------------------------------------------------------------
+
+
+def _run(options: argparse.Namespace) -> int:
+    from mtl_core.api import folder_of
+    from mtl_core.experiment_file import read_experiment
+    from mtl_core.export import record
+    from mtl_core.store import open_store
+
+    experiment = read_experiment(options.experiment)
+    if options.device is not None:
+        experiment = experiment.model_copy(update={"device": options.device})
+    if options.out is not None:
+        _writable(options.out)
+    with closing(open_store(options.store)) as store:
+        comparison, interrupted = _train(experiment, store)
+    if comparison is None:
+        return INTERRUPTED
+    folder = options.out or folder_of(comparison, Path("out"))
+    _save(comparison, folder)
+    as_json = {**record(comparison), "out": str(folder)} if options.json else {}
+    _print(as_json, lambda _: _report(comparison, folder), as_json=options.json)
+    failed = all(run.status == "failed" for run in comparison.runs)
+    return INTERRUPTED if interrupted else FAILED if failed else 0
+
+
+def _train(experiment: Any, store: Store) -> tuple[Comparison | None, bool]:
+    """The comparison as far as it came, and whether Ctrl-C ended it."""
+    from mtl_core.runner import run_iter
+
+    experiment_id, interrupted = "", False
+    with _progress_bar() as bar, closing(run_iter(experiment, store)) as steps:
+        try:
+            for progress in steps:
+                experiment_id = progress.experiment_id
+                bar.set_description_str(progress.sentence)
+                bar.update(progress.fraction - bar.n)
+        except KeyboardInterrupt:
+            interrupted = True
+    return (store.comparison(experiment_id) if experiment_id else None), interrupted
+
+
+def _progress_bar() -> Any:
+    from tqdm import tqdm
+
+    form = "{desc} {percentage:3.0f}%|{bar}| {elapsed}<{remaining}"
+    return tqdm(total=1.0, bar_format=form, file=sys.stderr, disable=not sys.stderr.isatty(), leave=False)
+
+
+def _writable(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--out {folder} cannot be made: {error.strerror}.") from None
+
+
+def _save(comparison: Comparison, folder: Path) -> None:
+    from mtl_core.export import save
+
+    try:
+        save(comparison, folder)
+    except OSError as error:
+        raise UserError(f"{folder} cannot be written: {error.strerror}. The runs are kept in the store.") from None
+
+
+def _report(comparison: Comparison, folder: Path) -> str:
+    from mtl_core.analysis import report
+
+    return f"{report(comparison)}\n\nWritten to {folder}: record.json, history.csv, metrics.csv."
+
+
+def _inspect(options: argparse.Namespace) -> int:
+    from mtl_core.data import inspect
+    from mtl_core.listing import understood_text
+
+    try:
+        understood = inspect(options.file.read_bytes(), options.file.name).to_dict()
+    except OSError as error:
+        raise UserError(f"{options.file} cannot be read: {error.strerror}.") from None
+    return _print(understood, understood_text, as_json=options.json)
+
+
+def _schemes(options: argparse.Namespace) -> int:
+    from mtl_core.listing import schemes_text
+    from mtl_core.schemes import describe
+
+    return _print(describe(), schemes_text, as_json=options.json)
+
+
+def _scenarios(options: argparse.Namespace) -> int:
+    from mtl_core.data.scenarios import describe
+    from mtl_core.listing import scenarios_text
+
+    return _print(describe(), scenarios_text, as_json=options.json)
+
+
+def _bench(options: argparse.Namespace) -> int:
+    from mtl_core import bench
+    from mtl_core.listing import figures_text
+
+    return _print(bench.main(short=options.short), figures_text, as_json=options.json)
+
+
+def _worker(options: argparse.Namespace) -> int:
+    from mtl_core import jobs
+
+    jobs.worker_main(options)
+    return 0
+
+
+def _print(value: T, as_text: Callable[[T], str], *, as_json: bool) -> int:
+    print(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False, default=list) if as_json else as_text(value))
+    return 0
+
+
+# --- arguments -------------------------------------------------------------------------------------------------------
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says a mistake in one sentence, like everything else here."""
+
+    def error(self, message: str) -> NoReturn:
+        sentence = re.sub(r"^argument (\S+): ", r"\1: ", message)
+        raise UserError(f"{sentence}. See: {self.prog} --help")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="python -m mtl_core", description="Compare learned and fixed task weights for multi-task training.")
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    _add_run(commands)
+    inspect = commands.add_parser("inspect", help="what is understood of a table: features, targets, kinds, warnings")
+    inspect.add_argument("file", type=Path, metavar="FILE", help="CSV, TSV or Parquet")
+    bench = commands.add_parser("bench", help="speed of lanes against a plain PyTorch loop, on this machine")
+    bench.add_argument("--short", action="store_true", help="a quick form, for continuous checks")
+    schemes = commands.add_parser("schemes", help="every weighting scheme with its settings, defaults, limits and source")
+    scenarios = commands.add_parser("scenarios", help="every built-in scenario with its knobs")
+    worker = commands.add_parser("worker", help="train what a store has queued, until stopped (the app starts its own)")
+    for command, function in ((inspect, _inspect), (bench, _bench), (schemes, _schemes), (scenarios, _scenarios)):
+        command.add_argument("--json", action="store_true", help="print JSON and nothing else")
+        command.set_defaults(command=function)
+    worker.add_argument("--store", metavar="URL", help="default: MTL_STORE_URL, else a file in the user's data directory")
+    worker.set_defaults(command=_worker)
+    return parser
+
+
+def _add_run(commands: Any) -> None:
+    run = commands.add_parser("run", help="train a comparison, print it, write record.json, history.csv, metrics.csv")
+    run.add_argument("experiment", type=Path, metavar="EXPERIMENT.yaml")
+    run.add_argument("--out", type=Path, metavar="DIR", help="where to write; default: out/NAME-ID")
+    run.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), help="default: the experiment's")
+    run.add_argument(
+        "--store", metavar="URL", help="where runs are kept; default: MTL_STORE_URL, else a file in the user's data directory"
+    )
+    run.add_argument("--json", action="store_true", help="print the record as JSON and nothing else")
+    run.set_defaults(command=_run)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,139 @@
+"""The same as the app and the command line, from Python: data and arms in, a comparison with tidy frames out."""
+
+from __future__ import annotations
+
+import io
+import re
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mtl_core.analysis import Selection, Verdict, history_frame, metrics_frame, report, selection, verdict
+from mtl_core.data.scenarios import SCENARIOS
+from mtl_core.errors import SpecError, unknown
+from mtl_core.experiment_file import read_experiment
+from mtl_core.export import save
+from mtl_core.records import Comparison
+from mtl_core.specs import ArmSpec, DataSpec, ExperimentSpec, parse_experiment
+from mtl_core.store import Store, open_store
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Arms = Mapping[str, "str | Mapping[str, Any] | ArmSpec"]
+
+
+@dataclass(frozen=True)
+class Result:
+    """A finished comparison. `print(result)` is what the command line prints."""
+
+    comparison: Comparison
+
+    @cached_property
+    def metrics(self) -> pd.DataFrame:
+        """Columns arm, seed, split, task, metric, value, at (`best`: the selected epoch, or `final`)."""
+        return metrics_frame(self.comparison)
+
+    @cached_property
+    def history(self) -> pd.DataFrame:
+        """Columns arm, seed, epoch, split, task, name, value."""
+        return history_frame(self.comparison)
+
+    @cached_property
+    def verdict(self) -> Verdict:
+        """Every arm against the baseline arm, in sentences and as data."""
+        return verdict(self.comparison)
+
+    @cached_property
+    def selection(self) -> Selection:
+        """Epochs selected, epochs that the learned objective would have selected, and the regret."""
+        return selection(self.comparison)
+
+    def save(self, folder: str | Path) -> list[Path]:
+        """Write record.json, history.csv and metrics.csv; returns their paths."""
+        return save(self.comparison, Path(folder))
+
+    def __str__(self) -> str:
+        return report(self.comparison)
+
+
+def compare(data: Any, arms: Arms, *, seeds: int | Sequence[int] = 8, store: str | Store | None = None, **more: Any) -> Result:
+    """Train every arm with every seed on the data and compare them, in this process.
+
+    data: a scenario's name, a path to a CSV, TSV or Parquet file, a pandas DataFrame, or what an experiment file
+    has under `data`. arms: by name, a scheme's name or what an experiment file has under `arms`.
+    more: `targets`, `ignore`, `group`, `split` for a table; `baseline`, `training`, `selection`, `score`, `device`,
+    `name` as in an experiment file. store: where runs are kept and found again (default: as for the command line).
+    Raises UserError with one sentence.
+    """
+    with _opened(store) as opened:
+        about_data = {name: more.pop(name) for name in list(more) if name in DataSpec.model_fields}
+        value = {"data": {**_source(data, opened), **about_data}, "arms": {name: _arm(arm) for name, arm in arms.items()}}
+        return Result(_train(parse_experiment({**value, "seeds": seeds, **more}), opened))
+
+
+def run(experiment: ExperimentSpec | str | Path, store: str | Store | None = None) -> Result:
+    """Train an experiment, or the one in a YAML file. Raises UserError with one sentence."""
+    spec = experiment if isinstance(experiment, ExperimentSpec) else read_experiment(Path(experiment))
+    with _opened(store) as opened:
+        return Result(_train(spec, opened))
+
+
+def folder_of(comparison: Comparison, parent: Path) -> Path:
+    """Where a comparison is written unless a folder is named: `parent/NAME-ID`."""
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", comparison.spec.name).strip("-.")[:60]
+    return parent / f"{name or 'comparison'}-{comparison.experiment_id[:8]}"
+
+
+def _train(spec: ExperimentSpec, store: Store) -> Comparison:
+    from mtl_core import runner
+
+    return runner.run(spec, store)
+
+
+@contextmanager
+def _opened(store: str | Store | None) -> Iterator[Store]:
+    if store is None or isinstance(store, str):
+        with closing(open_store(store)) as opened:
+            yield opened
+    else:
+        yield store
+
+
+def _arm(arm: str | Mapping[str, Any] | ArmSpec) -> Any:
+    return {"scheme": arm} if isinstance(arm, str) else arm
+
+
+def _source(data: Any, store: Store) -> dict[str, Any]:
+    if isinstance(data, DataSpec):
+        return data.model_dump(exclude_defaults=True)
+    if isinstance(data, Mapping):
+        return dict(data)
+    if isinstance(data, str) and data in SCENARIOS:
+        return {"scenario": data}
+    if isinstance(data, str | Path):
+        return {"file": str(_file(data))}
+    return {"fingerprint": store.put_table("frame.parquet", _parquet(data))}
+
+
+def _file(data: str | Path) -> Path:
+    path = Path(data).expanduser()
+    if not path.is_file():
+        known = unknown("scenario", str(data), SCENARIOS)
+        raise SpecError(
+            f"There is no file {data}." if path.suffix or isinstance(data, Path) else f"{known} There is no such file either."
+        )
+    return path
+
+
+def _parquet(frame: Any) -> bytes:
+    pandas = sys.modules.get("pandas")
+    if pandas is None or not isinstance(frame, pandas.DataFrame):
+        raise SpecError(f"data is a scenario's name, a path, a pandas DataFrame or a mapping, not {type(frame).__name__}.")
+    buffer = io.BytesIO()
+    frame.to_parquet(buffer, index=False)
+    return buffer.getvalue()
