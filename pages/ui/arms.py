@@ -1,0 +1,140 @@
+"""Arms as chips, and the form behind a chip, generated from the scheme's declared settings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import streamlit as st
+
+from mtl_core.errors import SpecError
+from mtl_core.schemes import SCHEMES
+from mtl_core.specs import ArmSpec, ExperimentSpec, GateSpec, digest
+from pages.ui import forms, state
+from pages.ui.guard import guard
+from pages.ui.palette import Theme, looks
+from pages.ui.text import label, plain
+
+NEW = ""
+
+
+def chips(spec: ExperimentSpec, tasks: Sequence[str], theme: Theme) -> None:
+    """One button an arm, its edge in the arm's colour, and one to add an arm."""
+    edges = [
+        f".st-key-arm-{n} button {{border-left: 6px solid {look.colour};}}" for n, look in enumerate(looks(spec, theme).values())
+    ]
+    st.html(f"<style>{' '.join(edges)}</style>")
+    with st.container(horizontal=True, key="arms", gap="small"):
+        for n, (name, arm) in enumerate(spec.arms.items()):
+            baseline = " · baseline" if name == spec.baseline else ""
+            words = f"**{label(name, 24)}** · {plain(summary(arm))}{baseline}"
+            if st.button(words, key=f"arm-{n}", help="Change its settings, make it the baseline, or remove it"):
+                _open(name, arm, tasks)
+        if st.button("＋ Add arm", key="arm-add", type="tertiary", disabled=len(spec.arms) >= 8):
+            _open(NEW, ArmSpec(scheme="softplus"), tasks)
+
+
+def summary(arm: ArmSpec) -> str:
+    """`softplus, hard gate 0.2`: the scheme and what is wrapped around it."""
+    gate = [f"{arm.gate.mode} gate {arm.gate.threshold:g}"] if arm.gate else []
+    smooth = [f"smooth {arm.smooth:g}"] if arm.smooth else []
+    every = [f"every {arm.every} steps"] if arm.every else []
+    return ", ".join([arm.scheme, *gate, *smooth, *every])
+
+
+def _open(name: str, arm: ArmSpec, tasks: Sequence[str]) -> None:
+    st.session_state["opened"] = st.session_state.get("opened", 0) + 1
+    edit(name, arm, list(tasks))
+
+
+def _key(name: str) -> str:
+    """Widgets of the form are new each time it is opened."""
+    return f"{name}-{st.session_state['opened']}"
+
+
+@st.dialog("Arm", width="medium")
+def edit(name: str, arm: ArmSpec, tasks: list[str]) -> None:
+    """The form of one arm; nothing changes before Apply."""
+    new_name = st.text_input("Name", name or _free_name(), max_chars=80, key=_key("arm-name"))
+    scheme = st.selectbox(
+        "Scheme",
+        list(SCHEMES),
+        list(SCHEMES).index(arm.scheme),
+        format_func=lambda s: f"{s} · {SCHEMES[s].title}",
+        key=_key("arm-scheme"),
+    )
+    cls = SCHEMES[scheme]
+    st.caption(plain(f"{(cls.__doc__ or '').strip().splitlines()[0]} {cls.source}."))
+    start = arm if arm.scheme == scheme else ArmSpec(scheme=scheme)
+    if cls.presets:
+        preset = st.segmented_control(
+            "Start from", ["as it is", *cls.presets], default="as it is", required=True, key=_key(f"arm-preset-{scheme}")
+        )
+        start = start if preset == "as it is" else ArmSpec(scheme=scheme, preset=preset)
+    settings = _settings(scheme, start, tasks)
+    with st.expander("Gate, smoothing, pace", expanded=bool(arm.gate or arm.smooth or arm.every)):
+        wrappers = _wrappers(arm)
+    _buttons(name, new_name, {"scheme": scheme, "settings": settings, **wrappers})
+
+
+def _settings(scheme: str, start: ArmSpec, tasks: list[str]) -> dict[str, Any]:
+    stamp = digest(start.canonical())  # another start means other widgets
+    declared = SCHEMES[scheme].settings()
+    return {
+        name: forms.setting(name, one, start.settings[name], tasks, _key(f"arm-{name}-{stamp}")) for name, one in declared.items()
+    }
+
+
+def _wrappers(arm: ArmSpec) -> dict[str, Any]:
+    gate = arm.gate or GateSpec()
+    mode = st.segmented_control(
+        "Availability gate", ["off", "hard", "soft"], default=gate.mode if arm.gate else "off", required=True, key=_key("gate-mode"),
+        help="Leaves a task out (hard) or turns it down (soft) while the share of its labels is below the threshold",
+    )  # fmt: skip
+    chosen: dict[str, Any] | None = None
+    if mode != "off":
+        threshold = st.slider("Gate threshold", 0.0, 1.0, gate.threshold, 0.01, key=_key("gate-threshold"))
+        scopes = ["batch", "window", "dataset"]
+        scope = st.segmented_control(
+            "Share of labels measured over", scopes, default=gate.scope, required=True, key=_key("gate-scope")
+        )
+        chosen = {"mode": mode, "threshold": threshold, "scope": scope, "window": gate.window, "sharpness": gate.sharpness}
+        if scope == "window":
+            chosen["window"] = st.number_input("Window, batches", 1, 10_000, gate.window, key=_key("gate-window"))
+        if mode == "soft":
+            chosen["sharpness"] = forms.number("Sharpness κ", gate.sharpness, 1e-6, None, _key("gate-sharpness"))
+    smooth = st.slider(
+        "Smoothing of weights: share of the new value", 0.01, 1.0, arm.smooth or 1.0, 0.01, key=_key("arm-smooth"), help="1: off"
+    )
+    every = st.number_input("New weights every … steps", 1, 100_000, arm.every or 1, key=_key("arm-every"), help="1: every step")
+    return {"gate": chosen, "smooth": None if smooth == 1.0 else smooth, "every": None if every == 1 else every}
+
+
+def _buttons(name: str, new_name: str, arm: dict[str, Any]) -> None:
+    spec = state.draft()
+    with st.container(horizontal=True):
+        done = st.button("Apply", type="primary", key="arm-apply")
+        baseline = name not in (NEW, spec.baseline) and st.button("Make it the baseline", key="arm-baseline")
+        removed = name != NEW and len(spec.arms) > 1 and st.button("Remove", key="arm-remove")
+    with guard():
+        if done or baseline:
+            _put(name, new_name, arm, make_baseline=bool(baseline))
+        elif removed:
+            left = {key: value.model_dump(mode="json") for key, value in spec.arms.items() if key != name}
+            state.change(arms=left, baseline="" if name == spec.baseline else spec.baseline)
+        if done or baseline or removed:
+            st.rerun()
+
+
+def _put(name: str, new_name: str, arm: dict[str, Any], *, make_baseline: bool) -> None:
+    spec = state.draft()
+    if new_name != name and new_name in spec.arms:
+        raise SpecError(f'There is an arm "{new_name}" already: choose another name.')
+    arms: dict[str, Any] = {new_name if key == name else key: value.model_dump(mode="json") for key, value in spec.arms.items()}
+    arms[new_name] = arm
+    renamed = new_name if make_baseline or name == spec.baseline else spec.baseline
+    state.change(arms=arms, baseline=renamed)
+
+
+def _free_name() -> str:
+    return next(name for n in range(1, 100) if (name := f"arm {n}") not in state.draft().arms)

@@ -1,0 +1,66 @@
+"""What stands around every page: configuration, navigation, the store and its workers.
+
+A page opened by its own address on a fresh server runs without app.py, so each page's first call draws its frame itself.
+"""
+
+from __future__ import annotations
+
+import os
+
+import streamlit as st
+
+from mtl_core.store import Store, open_store
+from pages.ui.palette import Theme
+
+TITLE = "Learned against fixed task weights"
+STYLE = """<style>
+[data-testid="stMainBlockContainer"] {max-width: 1400px; margin: 0 auto;}
+[data-testid="stMainBlockContainer"] h1 {font-size: 1.5rem; padding: 0.25rem 0;}
+[data-testid="stMainBlockContainer"] h2 {font-size: 1.15rem; padding: 0.25rem 0;}
+@media (max-width: 640px) {[data-testid="stMainBlockContainer"] {padding-left: 1rem; padding-right: 1rem;}}
+</style>"""
+
+
+def route() -> None:
+    """Run the page that was asked for."""
+    page = _navigation()
+    st.session_state["routed"] = True
+    page.run()
+
+
+def open_page(title: str) -> Store:
+    """First call of every page; returns the store. Workers are started with it and warm up while the page is read."""
+    if not st.session_state.pop("routed", False):
+        _navigation()
+    st.set_page_config(page_title=f"{title} · {TITLE}", page_icon="⚖️", layout="wide")
+    st.html(STYLE)
+    return store()
+
+
+def store() -> Store:
+    """The store of this process."""
+    return _store(os.environ.get("MTL_STORE_URL"), int(os.environ.get("MTL_WORKERS", min(4, os.cpu_count() or 1))))
+
+
+def theme() -> Theme:
+    """What the viewer's browser shows; light until it has told."""
+    return st.context.theme.type or "light"
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _store(url: str | None, workers: int) -> Store:
+    from mtl_core import jobs
+
+    opened = open_store(url)
+    if workers:
+        jobs.ensure_workers(opened.url, workers)
+    return opened
+
+
+def _navigation() -> st.Page:
+    pages = [
+        st.Page("pages/compare.py", title="Compare", icon="⚖️", default=True),
+        st.Page("pages/data.py", title="Data", icon="🗂️"),
+        st.Page("pages/runs.py", title="Runs", icon="📚"),
+    ]
+    return st.navigation(pages, position="top")

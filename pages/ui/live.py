@@ -1,0 +1,69 @@
+"""What is on display and how far it is: one figure that is updated in place while training goes on."""
+
+from __future__ import annotations
+
+import numpy as np
+import streamlit as st
+
+from mtl_core.analysis import selection
+from mtl_core.records import Comparison, ProblemInfo, channels
+from mtl_core.specs import ExperimentSpec
+from mtl_core.store import Progress, Store
+from pages.ui import frame, panels
+from pages.ui.figure import NARROW, Figure
+from pages.ui.text import plain
+
+POLL = 0.7  # seconds between looks at the store, only while something runs
+NEXT_STEP = {
+    "queued": "It starts by itself; you can leave the page and come back.",
+    "running": "",
+    "stopping": "",
+    "stopped": "Press Run to go on from there.",
+    "failed": "Press Run to try the failed runs again, or change the arm they belong to.",
+    "done": "",
+}
+
+
+def nothing_yet(spec: ExperimentSpec, problem: ProblemInfo) -> Comparison:
+    """The comparison before its first run: empty axes."""
+    columns = channels(problem.tasks)
+    return Comparison("", spec, problem, (), columns, np.empty((0, 0, len(columns))))
+
+
+def watch(store: Store, comparison: Comparison, progress: Progress | None, arms: list[str] | None) -> None:
+    """Progress and figure; polls while the experiment is active, then has the whole page drawn once more."""
+    active = progress is not None and progress.active
+    st.fragment(_watch, run_every=POLL if active else None)(store, comparison, progress, arms, active=active)
+
+
+def _watch(store: Store, comparison: Comparison, progress: Progress | None, arms: list[str] | None, *, active: bool) -> None:
+    if active:
+        progress = store.progress(comparison.experiment_id)
+        comparison = store.comparison(comparison.experiment_id)
+    with st.container(key="progress"):
+        if progress is not None:
+            tell(progress)
+    chosen = None if active else selection(comparison)
+    draw(panels.main_figure(comparison, frame.theme(), chosen, arms), "figure")
+    if active and progress is not None and not progress.active:
+        st.rerun()
+
+
+def tell(progress: Progress) -> None:
+    """State, sentence and next step."""
+    sentence = plain(f"{progress.sentence} {NEXT_STEP[progress.state]}".strip())
+    if progress.reused and progress.state != "done":
+        sentence += plain(f" {progress.reused} of {progress.runs_total} runs were there already.")
+    if progress.active:
+        st.progress(min(max(progress.fraction, 0.0), 1.0), text=sentence)
+    elif progress.state in ("failed", "stopped"):
+        st.warning(sentence)
+    else:
+        st.caption(sentence)
+
+
+def draw(figure: Figure, key: str) -> None:
+    """An ECharts figure that grows taller where panels have to stack."""
+    tall = f".st-key-{key}, .st-key-{key} .stEChartsChart {{min-height: {figure.narrow_height}px}}"
+    st.html(f"<style>@media (max-width: {NARROW}px) {{{tall}}}</style>")
+    st.echarts_chart(figure.option, key=key, height=figure.height, alt=figure.alt)

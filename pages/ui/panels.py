@@ -1,0 +1,74 @@
+"""Which panels a comparison has: the rows of the linked figure and of the one below it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from mtl_core.analysis import Selection, curves, recorded, task_curves
+from mtl_core.records import Channel, Comparison
+from pages.ui.figure import MAX_LINES, Figure, Row, figure
+from pages.ui.palette import Look, Theme, looks
+
+POINTS = 150  # at most this many points a line are sent
+
+
+def main_figure(
+    comparison: Comparison, theme: Theme, selection: Selection | None = None, arms: list[str] | None = None
+) -> Figure:
+    """Fixed criterion, the schemes' own objectives, validation losses, effective weights and gates over epochs."""
+    kept = [int(one.median_selected) for one in selection.arms] if selection else []
+    marked = dict(zip([one.arm for one in selection.arms], kept, strict=True)) if selection else {}
+    totals = [curves(comparison, Channel("validation", "", name)) for name in ("criterion", "learned_total")]
+    titles = ["Fixed validation criterion ↓ (the same for every arm)", "Each scheme's own objective (not comparable across arms)"]
+    rows = [Row(totals, titles, 150, 2, narrow_columns=1, named=True, marked=marked)]
+    rows += _task_row(comparison, "validation", "loss", "validation loss ↓", 100)
+    rows += _task_row(comparison, "train", "weight", "effective weight", 80, limits=(0, None))
+    rows += _task_row(comparison, "train", "gate", "gate", 36, limits=(0, 1))
+    return figure(rows, shown_looks(comparison, theme, arms), ticks(comparison), theme)
+
+
+def inner_figure(comparison: Comparison, theme: Theme, arms: list[str] | None = None) -> Figure:
+    """What each scheme learned (sigma), which task carries the loss, and how many labels there were."""
+    rows = _task_row(comparison, "train", "sigma", "learned σ", 100)
+    rows += _task_row(comparison, "train", "share", "share of the loss", 80, limits=(0, 1))
+    rows += _task_row(comparison, "train", "available", "labels present", 50, limits=(0, 1))
+    return figure(rows, shown_looks(comparison, theme, arms), ticks(comparison), theme)
+
+
+def shown_looks(comparison: Comparison, theme: Theme, arms: list[str] | None) -> Mapping[str, Look]:
+    """The looks of the arms to draw: those asked for, else the first five with the baseline among them."""
+    every = looks(comparison.spec, theme)
+    wanted = arms or first_arms(comparison)
+    return {arm: look for arm, look in every.items() if arm in wanted or arm == comparison.spec.baseline}
+
+
+def first_arms(comparison: Comparison) -> list[str]:
+    """As many arms as a panel takes, the baseline among them."""
+    others = [arm for arm in comparison.spec.arms if arm != comparison.spec.baseline][: MAX_LINES - 1]
+    return [arm for arm in comparison.spec.arms if arm in others or arm == comparison.spec.baseline]
+
+
+def ticks(comparison: Comparison) -> list[int]:
+    """Epochs of the axis: the planned ones, so that it stands still while training goes on; thinned beyond 150."""
+    planned = max(comparison.spec.training.epochs or 1, len(comparison.history))
+    step = -(-planned // POINTS)
+    return [*range(1, planned, step), planned]
+
+
+def _task_row(
+    comparison: Comparison,
+    split: str,
+    name: str,
+    words: str,
+    height: int,
+    limits: tuple[float | None, float | None] = (None, None),
+) -> list[Row]:
+    """One row of small multiples, or none if nobody has the quantity."""
+    started = (split, name) in recorded(comparison)
+    if not started and name in ("sigma", "gate"):
+        return []
+    panels = task_curves(comparison, split, name)
+    if not panels:  # before the first epoch: empty axes, so that the first curve only has to be drawn into them
+        panels = tuple(curves(comparison, Channel(split, task.name, name)) for task in comparison.problem.tasks)
+    titles = [f"{panel.channel.task} · {words}" for panel in panels]
+    return [Row(panels, titles, height, min(6, max(len(panels), 3)), limits=limits)]

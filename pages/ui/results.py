@@ -1,0 +1,180 @@
+"""What came out: verdict, metric cards, and the parts below them. Draws infos of `mtl_core.analysis`; computes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import streamlit as st
+
+from mtl_core.analysis import MetricRow, MetricTable, Verdict, loss_shares, metric_table, score, selection, verdict
+from mtl_core.analysis.runs import At
+from mtl_core.analysis.wording import interval, listed, number
+from mtl_core.records import Comparison
+from mtl_core.specs import digest
+from pages.ui import exports, forest, frame, live, panels, state, tables
+from pages.ui.palette import looks
+from pages.ui.text import label, plain
+
+GOOD = {(1, "better"): "normal", (1, "worse"): "normal", (-1, "better"): "inverse", (-1, "worse"): "inverse"}
+
+
+def stamp(comparison: Comparison) -> str:
+    """Changes whenever anything that is computed from the comparison may change."""
+    return digest(f"{comparison.experiment_id}{comparison.created}{[(run.status, run.epoch) for run in comparison.runs]}")
+
+
+def tell(comparison: Comparison) -> None:
+    """Verdict sentences, with warnings before and conditions behind them."""
+    found = _verdict(comparison, stamp(comparison))
+    for warning in found.warnings:
+        st.warning(plain(warning))
+    for one in found.arms:
+        st.markdown(f"**{plain(one.sentence)}**" if one.better or one.worse else plain(one.sentence))
+    with st.expander("Under which conditions this holds"):
+        for note in found.notes:
+            st.markdown(f"- {plain(note)}")
+
+
+def cards(comparison: Comparison) -> None:
+    """Headline metric of every task for one arm, with its difference to the baseline arm."""
+    table = _table(comparison, "best", "test", stamp(comparison))
+    others = [arm for arm in table.arms if arm != table.baseline]
+    if not others or table.empty:
+        return
+    arm = others[0]
+    if len(others) > 1:
+        arm = st.segmented_control("Arm", others, default=arm, required=True, format_func=label, key="card-arm")
+    with st.grid(min_column_width=165, key="cards"):
+        for row in table.headlines:
+            _card(row, arm, table)
+    where = f"{plain(arm)} on the test split at the selected epoch; below each the difference to {plain(table.baseline)} with its 95 % interval."
+    st.caption(f"{where} Grey: no difference shown.")
+
+
+def _card(row: MetricRow, arm: str, table: MetricTable) -> None:
+    cell = row.cells[arm]
+    difference = cell.difference
+    assert difference is not None  # the baseline arm has no card
+    colour = GOOD.get((row.direction, difference.outcome), "off")
+    half = (cell.estimate.high - cell.estimate.low) / 2
+    constant = f"Constant prediction: {number(row.constant)}. " if row.constant == row.constant else ""
+    st.metric(
+        f"{label(row.task, 22)} · {row.metric.replace('_', ' ')}",
+        f"{number(cell.estimate.mean, half)} {plain(row.unit)}".strip(),
+        interval(difference, signed=True).replace("[", "\\["),
+        delta_color=colour,  # type: ignore[arg-type]
+        border=True,
+        help=f"{constant}{'Higher' if row.direction > 0 else 'Lower'} is better. {difference.n} seeds, {difference.outcome}.",
+    )
+
+
+def details(comparison: Comparison, arms: list[str] | None) -> None:
+    """One part at a time, so that a rerun draws little."""
+    parts: dict[str, Callable[[], None]] = {
+        "Per task": lambda: per_task(comparison),
+        "σ and shares": lambda: inner(comparison, arms),
+        "Selection": lambda: counterfactual(comparison),
+        "Score": lambda: aggregate(comparison),
+        "Share and export": lambda: exports.draw(comparison, stamp(comparison)),
+    }
+    chosen = st.segmented_control(
+        "Details", list(parts), default="Per task", required=True, key="details", label_visibility="collapsed"
+    )
+    parts[chosen]()
+
+
+def per_task(comparison: Comparison) -> None:
+    """Every metric side by side at a point of training, and the differences as a figure."""
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        at_words = st.segmented_control(
+            "At", ["selected epoch", "last epoch", "epoch …"], default="selected epoch", required=True, key="at"
+        )
+        last = max(len(comparison.history), 2)
+        epoch = st.slider("Epoch", 1, last, last // 2, key="at-epoch", width=220) if at_words == "epoch …" else 0
+        split = (
+            "validation"
+            if epoch
+            else st.segmented_control("Split", ["test", "validation"], default="test", required=True, key="at-split")
+        )
+        every = st.toggle("All metrics", key="every-metric")
+    at: At = epoch or ("best" if at_words == "selected epoch" else "final")
+    table = _table(comparison, at, split, stamp(comparison))
+    st.dataframe(
+        tables.metrics(table, headlines_only=not every),
+        hide_index=True,
+        key="metrics",
+        alt="Metrics of every task, arms side by side",
+    )
+    st.caption(
+        "Mean over seeds with its 95 % interval; differences are paired by seed. ▲ better, ▼ worse, no mark: no difference shown."
+    )
+    for note in table.notes:
+        st.caption(plain(note))
+    if len(table.arms) > 1 and not table.empty:
+        every_look = looks(comparison.spec, frame.theme())
+        alt = f"Improvement of each arm over {table.baseline} by task, with 95 % intervals."
+        st.plotly_chart(forest.forest(table, every_look, frame.theme()), key="forest", config={"displaylogo": False}, alt=alt)
+
+
+def inner(comparison: Comparison, arms: list[str] | None) -> None:
+    """Sigma and share-of-loss panels."""
+    for one in loss_shares(comparison):
+        st.markdown(plain(one.sentence))
+    live.draw(panels.inner_figure(comparison, frame.theme(), arms), "inner")
+    st.caption(
+        "σ exists only for schemes that learn one. Shares are of the training loss with its weights; schemes can make them negative or undefined."
+    )
+
+
+def counterfactual(comparison: Comparison) -> None:
+    """Which epoch the learned objective would have chosen, and at what cost."""
+    chosen = selection(comparison)
+    if not chosen.arms:
+        st.info("No run has finished yet, so no epoch was selected. Press Run, or wait for it to end.")
+        return
+    st.caption(plain(f"Epochs are selected by {chosen.criterion}. Tasks counted: {listed(chosen.arms[0].counted_tasks)}."))
+    for one in chosen.arms:
+        st.markdown(plain(one.sentence))
+    st.dataframe(tables.selections(chosen), hide_index=True, key="selections")
+    st.dataframe(tables.task_regrets(chosen), hide_index=True, key="regrets")
+
+
+def aggregate(comparison: Comparison) -> None:
+    """The aggregate score with its parts; weights can be changed here without training anything."""
+    given = dict(comparison.spec.score or {task.name: 1.0 for task in comparison.problem.tasks})
+    fixed = [column for column in tables.score_parts(score(comparison), given).columns if column != "weight"]
+    held = st.session_state.get("score-weights", {}).get("edited_rows", {})
+    names = [task.name for task in comparison.problem.tasks]
+    weights = {
+        **given,
+        **{names[int(row)]: float(edit.get("weight") or 0.0) for row, edit in held.items() if int(row) < len(names)},
+    }
+    found = score(comparison, weights=weights if any(weights.values()) else None)
+    with st.grid(min_column_width=200, key="scores"):
+        for arm, one in found.total.estimates.items():
+            difference = found.total.differences.get(arm)
+            delta = interval(difference, signed=True).replace("[", "\\[") if difference else "baseline"
+            colour = "normal" if difference and difference.outcome in ("better", "worse") else "off"
+            st.metric(label(arm), interval(one).replace("[", "\\["), delta, delta_color=colour, delta_arrow="off", border=True)  # type: ignore[arg-type]
+    column = {
+        "weight": st.column_config.NumberColumn("weight", min_value=0.0, step=0.05, help="Change it: nothing is trained again")
+    }
+    st.data_editor(tables.score_parts(found, given), disabled=fixed, hide_index=True, key="score-weights", column_config=column)
+    st.caption(
+        f"0 to 1, higher is better; test split at the selected epoch. Constant predictions reach {number(found.total.constant)}."
+    )
+    if found.uncounted:
+        st.caption(plain(f"Not counted, for want of labels: {listed(found.uncounted)}."))
+    if weights != given and st.button("Keep these weights in the experiment", key="keep-weights"):
+        state.change(score=weights)
+        st.rerun()
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def _verdict(_comparison: Comparison, stamp: str) -> Verdict:
+    return verdict(_comparison)
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def _table(_comparison: Comparison, at: At, split: str, stamp: str) -> MetricTable:
+    return metric_table(_comparison, at, split)

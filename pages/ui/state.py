@@ -1,0 +1,143 @@
+"""What one viewer has on the table: the draft they edit and the experiment they look at. Results live in the store.
+
+The address says it too: `?run=ID` for a stored experiment, `?v=1&c=SPEC` for any, so a reload or a colleague sees the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+import streamlit as st
+
+from mtl_core import recorded, runner
+from mtl_core.errors import SpecError, UserError
+from mtl_core.records import Comparison
+from mtl_core.specs import ExperimentSpec, from_link, parse_experiment
+from mtl_core.store import Store
+
+RECORDED = "recorded"  # stands for the comparison that the package brings along
+
+
+def restore(store: Store) -> None:
+    """Take over what the address names, once; without a name, go on with what was there, or open the recorded comparison."""
+    named = (st.query_params.get("run"), st.query_params.get("c"))
+    if any(named) and st.session_state.get("restored") != named:
+        st.session_state["restored"] = named
+        _take_over(store, *named)
+    if not any(named) and draft():
+        _name_in_address(shown())
+
+
+def _take_over(store: Store, run: str | None, link: str | None) -> None:
+    try:
+        if run:
+            show(store, run)
+        else:
+            _open_link(store, link or "")
+    except UserError as error:
+        say(f"{error} Shown instead: the recorded comparison.")
+        show_recorded()
+
+
+def _open_link(store: Store, link: str) -> None:
+    if st.query_params.get("v", "1") != "1":
+        raise SpecError("This link was made by a newer version of this app and was not opened.")
+    spec = from_link(link)
+    known = {row.id for row in store.experiments()}
+    _put(spec, spec.id if spec.id in known else RECORDED if spec.id == recording().spec.id else None)
+
+
+def draft() -> ExperimentSpec:
+    """The experiment as edited."""
+    if "draft" not in st.session_state:
+        show_recorded()
+    return cast("ExperimentSpec", st.session_state["draft"])
+
+
+def shown() -> str | None:
+    """Id of the experiment on display; RECORDED; None when nothing was run yet."""
+    return cast("str | None", st.session_state.get("shown"))
+
+
+def show(store: Store, experiment_id: str) -> None:
+    """Put a stored experiment on display and make it the draft. Raises UserError."""
+    _put(store.comparison(experiment_id).spec, experiment_id)
+
+
+def show_recorded() -> None:
+    """Put the recorded comparison on display and make it the draft."""
+    _put(recording().spec, RECORDED)
+
+
+def start_from(experiment: Mapping[str, Any]) -> None:
+    """Make a preset or another data set the draft; what is on display stays until Run."""
+    st.session_state["draft"] = parse_experiment(experiment)
+    _renew_widgets()
+
+
+def use_data(data: Mapping[str, Any]) -> None:
+    """Compare the draft's arms on other data: what belongs to the old data is left to the new."""
+    before = draft()
+    arms = {name: arm.model_dump(mode="json") for name, arm in before.arms.items()}
+    for arm in arms.values():
+        arm["settings"] = {name: value for name, value in arm["settings"].items() if not isinstance(value, Mapping)}
+    kept = {"name": before.name, "arms": arms, "baseline": before.baseline, "seeds": list(before.seeds), "device": before.device}
+    start_from({**kept, "data": data})
+
+
+def change(**values: Any) -> None:
+    """Change parts of the draft; nothing changes if the result is not allowed. Raises SpecError."""
+    st.session_state["draft"] = parse_experiment({**draft().model_dump(mode="json"), **values})
+
+
+def changed(comparison: Comparison | None) -> bool:
+    """Whether the draft is no longer what is on display."""
+    return comparison is None or comparison.spec.id != draft().id
+
+
+def submit(store: Store) -> None:
+    """Run the draft: queue what is not stored yet and put it on display."""
+    try:
+        experiment_id = runner.submit(store, draft())
+        show(store, experiment_id)
+    except UserError as error:
+        say(str(error))
+
+
+def say(sentence: str) -> None:
+    """Keep a sentence for the next drawing of the page."""
+    st.session_state["said"] = sentence
+
+
+def said() -> str | None:
+    """The kept sentence, once."""
+    return cast("str | None", st.session_state.pop("said", None))
+
+
+def key(name: str) -> str:
+    """A widget key that changes when the draft is replaced as a whole, so that widgets start from the new values."""
+    return f"{name}-{st.session_state.get('generation', 0)}"
+
+
+@st.cache_resource(show_spinner=False)
+def recording() -> Comparison:
+    """The comparison shipped with the package."""
+    return recorded.load()
+
+
+def _put(spec: ExperimentSpec, where: str | None) -> None:
+    st.session_state["draft"] = spec
+    st.session_state["shown"] = where
+    _name_in_address(where)
+    _renew_widgets()
+
+
+def _name_in_address(where: str | None) -> None:
+    if where and where != RECORDED and st.query_params.get("run") != where:
+        st.query_params.from_dict({"run": where})
+        st.session_state["restored"] = (where, None)
+
+
+def _renew_widgets() -> None:
+    st.session_state["generation"] = st.session_state.get("generation", 0) + 1

@@ -1,0 +1,103 @@
+"""The strip above the figure: scenario, presets, what is on display and in which condition."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from mtl_core.analysis import Curves, curves
+from mtl_core.data.scenarios import SCENARIOS
+from mtl_core.records import Channel, Comparison
+from mtl_core.store import Progress, Store
+from pages.ui import panels, problems, state
+from pages.ui.figure import MAX_LINES
+from pages.ui.guard import guard
+from pages.ui.live import nothing_yet
+from pages.ui.presets import PRESETS
+from pages.ui.text import label, plain
+
+OWN = "my own table"
+
+
+def scenario_and_presets() -> None:
+    """Which problem, and experiments to start from."""
+    data = state.draft().data
+    names = [*SCENARIOS, *([] if data.scenario else [OWN])]
+    with st.container(horizontal=True, vertical_alignment="bottom", key="strip"):
+        key = state.key("scenario")
+        st.selectbox(
+            "Problem", names, names.index(data.scenario or OWN), key=key, width=260, on_change=_choose_scenario, args=(key,),
+            format_func=lambda name: SCENARIOS[name].title if name in SCENARIOS else name,
+        )  # fmt: skip
+        st.page_link("pages/data.py", label="Adjust it, or use your own table", icon="🗂️")
+    key = state.key("preset")
+    st.pills("Presets", list(PRESETS), key=key, on_change=_choose_preset, args=(key,), label_visibility="collapsed")
+
+
+def _choose_scenario(key: str) -> None:
+    state.use_data({"scenario": st.session_state[key]})
+
+
+def _choose_preset(key: str) -> None:
+    if st.session_state[key]:
+        state.start_from(PRESETS[st.session_state[key]])
+
+
+def tasks(store: Store) -> list[str]:
+    """Task names of the draft's problem. Raises UserError."""
+    return [task.name for task in problems.sight(store, state.draft().data).info.tasks]
+
+
+def on_display(store: Store) -> tuple[Comparison, Progress | None]:
+    """The comparison to show and how far it is; None for one that this store did not run."""
+    shown = state.shown()
+    if shown == state.RECORDED:
+        return state.recording(), None
+    if shown is None:
+        return nothing_yet(state.draft(), problems.sight(store, state.draft().data).info), None
+    return store.comparison(shown), store.progress(shown)
+
+
+def stop(store: Store) -> None:
+    """Stop what is on display."""
+    shown = state.shown()
+    if shown not in (None, state.RECORDED):
+        with guard():
+            store.stop(str(shown))
+
+
+def condition(comparison: Comparison, progress: Progress | None) -> None:
+    """Badges: recorded or live, seeds, date, machine, synthetic; and whether the draft has moved on."""
+    with st.container(horizontal=True, vertical_alignment="center", gap="xsmall", width="content"):
+        if state.changed(comparison):
+            st.badge("changed, Run to update" if comparison.runs else "not run yet: press Run", color="orange")
+        if state.shown() == state.RECORDED:
+            st.badge("recorded", color="violet", help="Trained before and shipped with the product; Run repeats it live")
+        elif comparison.runs and progress is not None:
+            st.badge(progress.state, color="green" if progress.state == "done" else "gray")
+        if comparison.runs:
+            st.badge(f"{len(comparison.spec.seeds)} seeds", color="gray")
+        for fact in (comparison.created[:10], comparison.versions.get("machine", ""), comparison.versions.get("device", "")):
+            if fact and comparison.runs:
+                st.badge(plain(fact), color="gray")
+        if comparison.problem.synthetic:
+            st.badge("synthetic data", color="blue")
+
+
+def arms_to_draw(comparison: Comparison) -> list[str] | None:
+    """Which arms the panels show, where there are more than a panel takes."""
+    every = list(comparison.spec.arms)
+    if len(every) <= MAX_LINES:
+        return None
+    first = panels.first_arms(comparison)
+    words = f"Arms drawn, at most {MAX_LINES}"
+    chosen = st.pills(words, every, selection_mode="multi", default=first, format_func=label, key=state.key("drawn"))
+    return chosen[:MAX_LINES] or first
+
+
+def legend(comparison: Comparison) -> str:
+    """What lines, bands and marks are."""
+    criterion: Curves = curves(comparison, Channel("validation", "", "criterion"))
+    seeds = max((int(curve.n.max()) for curve in criterion.curves), default=0)
+    band = f"Lines: mean over {seeds} seeds. Band: {criterion.band}, N = {seeds}. " if seeds else ""
+    lost = " ".join(f"{mark.arm}, seed {mark.seed}: {mark.sentence or mark.status}." for mark in criterion.marks[:5])
+    return plain(f"{band}Baseline dashed grey ({comparison.spec.baseline}). Dots: epoch kept by the criterion (median). {lost}")

@@ -1,0 +1,84 @@
+"""Infos as tables for `st.dataframe`, which shows text as text. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import pandas as pd
+
+from mtl_core.analysis import MetricTable, Score, Selection
+from mtl_core.analysis.wording import interval, number, probability
+
+BETTER_BY = {1: "higher", -1: "lower", 0: "–"}
+MARK = {"better": "▲ ", "worse": "▼ "}
+
+
+def metrics(table: MetricTable, *, headlines_only: bool) -> pd.DataFrame:
+    """One row a metric: every arm with its interval, difference to the baseline arm, constant predictor."""
+    rows = table.headlines if headlines_only else table.rows
+    return pd.DataFrame([_metric(row, table) for row in rows])
+
+
+def _metric(row, table: MetricTable) -> dict[str, str]:  # type: ignore[no-untyped-def]
+    unit = f" ({row.unit})" if row.unit else ""
+    cells = {"task": row.task, "metric": row.metric.replace("_", " ") + unit, "better": BETTER_BY[row.direction]}
+    for arm in table.arms:
+        cells[arm] = interval(row.cells[arm].estimate)
+    for arm in table.arms:
+        difference = row.cells[arm].difference
+        if difference is not None:
+            cells[f"{arm} − {table.baseline}"] = MARK.get(difference.outcome, "") + interval(difference, signed=True)
+    cells["constant prediction"] = number(row.constant)
+    if math.isfinite(row.label_rate):
+        cells["constant prediction"] = f"labels: {number(row.label_rate)}"
+    cells["seeds"] = str(max((row.cells[arm].estimate.n for arm in table.arms), default=0))
+    return cells
+
+
+def selections(chosen: Selection) -> pd.DataFrame:
+    """One row an arm: selected and counterfactual epoch, and what the latter would have cost."""
+    return pd.DataFrame(
+        [
+            {
+                "arm": one.arm,
+                "selected epoch (median)": f"{one.median_selected:g}",
+                "its own objective's epoch": f"{one.median_counterfactual:g}" if one.counterfactual else "–",
+                "regret, criterion": interval(one.regret.absolute, signed=True),
+                "p": probability(one.p),
+                "regret on test": interval(one.regret.test, signed=True),
+                "runs": str(one.runs),
+            }
+            for one in chosen.arms
+        ]
+    )
+
+
+def task_regrets(chosen: Selection) -> pd.DataFrame:
+    """One row a task: change of its validation loss at each arm's counterfactual epoch, and the epoch it would choose itself."""
+    tasks = dict.fromkeys(task for one in chosen.arms for task in one.tasks)
+    return pd.DataFrame([{"task": task, **_regrets(chosen, task)} for task in tasks])
+
+
+def _regrets(chosen: Selection, task: str) -> Mapping[str, str]:
+    cells = {}
+    for one in chosen.arms:
+        cells[f"{one.arm}: regret"] = interval(one.tasks[task].absolute, signed=True)
+        cells[f"{one.arm}: own best epoch"] = f"{one.disagreeing[task]:g}" if task in one.disagreeing else "–"
+    return cells
+
+
+def score_parts(score: Score, weights: Mapping[str, float]) -> pd.DataFrame:
+    """One row a task with its editable weight, one column an arm."""
+    return pd.DataFrame(
+        [
+            {
+                "task": part.task,
+                "weight": float(weights.get(part.task, 0.0)),
+                "component": part.meaning,
+                **{arm: interval(one) for arm, one in part.estimates.items()},
+                "constant prediction": number(part.constant),
+            }
+            for part in score.parts
+        ]
+    )

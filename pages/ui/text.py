@@ -1,0 +1,32 @@
+"""Names are data: made short and harmless before they stand among our own words."""
+
+from __future__ import annotations
+
+import html
+import re
+
+_MARKUP = re.compile(r"([!-/:-@\[-`{-~])")  # every ASCII punctuation mark can begin markup somewhere
+
+
+def short(name: str, limit: int = 32) -> str:
+    """The name on one line, with its middle left out where it is long."""
+    line = " ".join(name.split()) or "(blank)"
+    if len(line) <= limit:
+        return line
+    tail = limit // 3
+    return f"{line[: limit - tail - 1]}…{line[-tail:]}"
+
+
+def plain(text: str) -> str:
+    """Text for a place where Streamlit reads markdown: shown letter by letter, whatever it holds."""
+    return _MARKUP.sub(r"\\\1", text)
+
+
+def label(name: str, limit: int = 32) -> str:
+    """A shortened name for a place where Streamlit reads markdown."""
+    return plain(short(name, limit))
+
+
+def cell(name: str, limit: int = 24) -> str:
+    """A shortened name for a tooltip template, which is HTML with {placeholders}."""
+    return html.escape(short(name, limit)).replace("{", "&#123;").replace("}", "&#125;")
