@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
@@ -181,6 +182,10 @@ class Store(Protocol):
         """Opens the same store in another process."""
 
     @property
+    def file(self) -> Path | None:
+        """The store's file on this machine; None for a server."""
+
+    @property
     def queue(self) -> Queue:
         """The workers' side."""
 
@@ -204,7 +209,7 @@ class Store(Protocol):
         """
 
     def put_info(self, key: str, info: ProblemInfo) -> None:
-        """Replace what is known of a problem."""
+        """Replace what is known of a problem; nothing happens where no experiment has it."""
 
     def comparison(self, experiment_id: str, since_epoch: int = 0) -> Comparison:
         """All that is known of an experiment, its history from the epoch after `since_epoch`. Raises UserError.

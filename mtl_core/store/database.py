@@ -65,7 +65,7 @@ class Database:
         with self.write() as connection:  # whoever waited here finds the work done
             found = _version(connection)
             if found != schema.VERSION:
-                _upgrade(connection, found, self.url)
+                _upgrade(connection, found)
 
 
 def _normal(url: str) -> str:
@@ -137,7 +137,7 @@ def _version(connection: Connection) -> str | None:
     return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
 
 
-def _upgrade(connection: Connection, found: str | None, url: str) -> None:
+def _upgrade(connection: Connection, found: str | None) -> None:
     from alembic import command
     from alembic.config import Config
     from alembic.script import ScriptDirectory

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, insert, select, update
@@ -35,6 +36,11 @@ class SqlStore:
     def url(self) -> str:
         """Opens the same store in another process."""
         return self._database.url
+
+    @property
+    def file(self) -> Path | None:
+        """The store's file on this machine; None for a server."""
+        return self._database.file
 
     def put_table(self, name: str, data: bytes) -> str:
         """Keep a table's bytes; the same bytes are kept once."""
@@ -72,9 +78,9 @@ class SqlStore:
             return submission.submit(connection, self._database.clock(), spec, info, batches)
 
     def put_info(self, key: str, info: ProblemInfo) -> None:
-        """Replace what is known of a problem."""
+        """Replace what is known of a problem; nothing happens where no experiment has it."""
         with self._database.write() as connection:
-            submission.put_info(connection, key, info, replace=True)
+            submission.put_info(connection, key, info)
 
     def progress(self, experiment_id: str) -> Progress:
         """How far an experiment is. Raises UserError."""

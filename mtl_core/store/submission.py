@@ -21,7 +21,7 @@ def submit(connection: Connection, now: float, spec: ExperimentSpec, info: Probl
     """Keep the experiment and queue what is missing; returns its id."""
     placed = [(arm, seed, run.id) for (arm, seed), run in spec.runs().items()]
     known = _known(connection, [run for _, _, run in placed])
-    put_info(connection, problem_key(spec.data), info, replace=False)
+    _keep_info(connection, problem_key(spec.data), info)
     _keep_experiment(connection, now, spec)
     _keep_members(connection, spec.id, placed, {run for run, row in known.items() if _finished(row)})
     for batch in {row.batch for row in known.values() if row.state in ("queued", "running")}:
@@ -35,14 +35,10 @@ def submit(connection: Connection, now: float, spec: ExperimentSpec, info: Probl
     return spec.id
 
 
-def put_info(connection: Connection, key: str, info: ProblemInfo, *, replace: bool) -> None:
-    """Keep what is known of a problem; without `replace`, only what is new."""
-    exists = connection.execute(select(problems.c.key).where(problems.c.key == key)).first()
-    if exists and not replace:
-        return
-    connection.execute(delete(problems).where(problems.c.key == key))
-    row = {"key": key, "name": info.name, "complete": bool(info.baselines), "info": info.to_json()}
-    connection.execute(insert(problems).values(row))
+def put_info(connection: Connection, key: str, info: ProblemInfo) -> bool:
+    """Replace what is known of a problem; False if the problem is not known at all."""
+    values = {"name": info.name, "complete": bool(info.baselines), "info": info.to_json()}
+    return bool(connection.execute(update(problems).where(problems.c.key == key).values(values)).rowcount)
 
 
 def stop(connection: Connection, now: float, experiment_id: str) -> None:
@@ -75,6 +71,12 @@ def sweep(connection: Connection) -> None:
         for table in (chunks, checkpoints, lanes):
             connection.execute(delete(table).where(table.c.batch == batch))
         connection.execute(delete(batches).where(batches.c.id == batch))
+
+
+def _keep_info(connection: Connection, key: str, info: ProblemInfo) -> None:
+    complete = connection.execute(select(problems.c.complete).where(problems.c.key == key)).scalar()
+    if not complete and not put_info(connection, key, info):
+        connection.execute(insert(problems).values(key=key, name=info.name, complete=bool(info.baselines), info=info.to_json()))
 
 
 def _known(connection: Connection, ids: Sequence[str]) -> dict[str, Record]:

@@ -1,0 +1,174 @@
+"""Who runs the workers: local processes, started by the app, found again through the store.
+
+A worker outlives the app's reloads and restarts. Started by an app, it ends by itself when its store is gone, or when
+it has had nothing to do for a minute and no app process that wanted it lives any more. Started by hand
+(`python -m mtl_core worker`) it runs until it is told to end. SIGTERM and Ctrl-C give the batch back with its checkpoint.
+
+`MTL_WORKERS` says how many there are: 2 by default, 1 on a machine with one core, 0 for none.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import platformdirs
+
+from mtl_core.errors import SpecError
+from mtl_core.runner import Trainer, work
+from mtl_core.store import Store, Worker, open_store, processes
+
+logger = logging.getLogger(__name__)
+
+LINGER_SECONDS = 60.0  # without work and without an app
+LINGER_LOOKS = 5.0  # seconds between two looks for an app
+STUCK_SECONDS = 120.0  # a local worker that trains without a heartbeat for so long is replaced
+APP_BEAT_SECONDS = 10.0
+LOGS_KEPT = 20
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+
+_children: list[subprocess.Popen[bytes]] = []  # reaped as they end
+
+
+def wanted_workers() -> int:
+    """`MTL_WORKERS`, else one per core up to two. Raises SpecError."""
+    text = os.environ.get("MTL_WORKERS", "").strip()
+    if not text:
+        return min(2, os.cpu_count() or 1)
+    if not text.isdecimal() or int(text) > 64:
+        raise SpecError(f"MTL_WORKERS is a number from 0 to 64, not {text!r}.")
+    return int(text)
+
+
+def ensure_workers(store: Store, count: int | None = None, command: Sequence[str] | None = None) -> list[str]:
+    """Start what is missing of `count` local workers, and say that this app wants them; returns the names started.
+
+    Cheap when nothing is to be done: call it with every page. `command`: what to start instead of this package's worker.
+    """
+    _children[:] = [child for child in _children if child.poll() is None]
+    count = wanted_workers() if count is None else count
+    living = store.workers.live()
+    _sign_in(store, living)
+    _replace_stuck(living)
+    host = processes.me().host
+    if sum(one.kind == "process" and one.host == host for one in living) >= count:
+        return []
+    names = store.workers.reserve(count)
+    _children.extend(_start(store, name, command) for name in names)
+    return names
+
+
+def dismiss_workers(store: Store) -> None:
+    """Ask the local workers to give back what they train and to end."""
+    for one in store.workers.live():
+        if one.kind == "process" and processes.alive(one.host, one.pid, one.birth):
+            os.kill(one.pid, signal.SIGTERM)
+
+
+def worker_main(store_url: str | None = None, worker: str | None = None, trainer: Trainer | None = None) -> None:
+    """A worker process: warm up, then train until there is a reason to leave. `worker`: the name it was started under."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr, force=True)
+    told = _told_to_leave()
+    store = open_store(store_url)
+    name = store.workers.register("process", worker)
+    logger.info("Worker %s of %s, process %s.", name, store.file or "the server", os.getpid())
+    try:
+        trainer = trainer or _real()
+        with trainer.threads():
+            trainer.warm()
+            store.workers.beat(name, "idle", trainer.device("auto"))
+            work(store, name, trainer=trainer, leave=_leave(store, told, lingers=worker is not None))
+    finally:
+        if _present(store):
+            store.workers.retire(name)
+        store.close()
+        logger.info("Worker %s ends.", name)
+
+
+def _real() -> Trainer:
+    from mtl_core.runner.trainer import real
+
+    return real()
+
+
+def _sign_in(store: Store, living: list[Worker]) -> None:
+    me = processes.me()
+    name = f"app-{me.pid}-{me.birth}"
+    mine = next((one for one in living if one.id == name), None)
+    if mine is None:
+        store.workers.register("app", name, "idle")
+    elif time.time() - mine.heartbeat > APP_BEAT_SECONDS:
+        store.workers.beat(name, "idle")
+
+
+def _replace_stuck(living: list[Worker]) -> None:
+    for one in living:
+        silent = time.time() - one.heartbeat > STUCK_SECONDS
+        if one.kind == "process" and one.state == "training" and silent and processes.alive(one.host, one.pid, one.birth):
+            logger.error("Worker %s (process %s) is stuck and is replaced.", one.id, one.pid)
+            os.kill(one.pid, getattr(signal, "SIGKILL", signal.SIGTERM))
+
+
+def _start(store: Store, name: str, command: Sequence[str] | None) -> subprocess.Popen[bytes]:
+    """The store's address goes by the environment, where a password in it is not seen by others."""
+    root = str(Path(__file__).parent.parent)
+    path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
+    environment = {**os.environ, **ONE_THREAD, "MTL_STORE_URL": store.url, "PYTHONPATH": path}
+    words = [*(command or (sys.executable, "-m", "mtl_core", "worker")), "--id", name]
+    with _log(store, name).open("ab") as log:
+        return subprocess.Popen(  # noqa: S603  (our own command)
+            words, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+        )
+
+
+def _log(store: Store, name: str) -> Path:
+    folder = store.file.parent / "logs" if store.file else Path(platformdirs.user_log_dir("mtl-lanes"))
+    folder.mkdir(parents=True, exist_ok=True)
+    for old in sorted(folder.glob("worker-*.log"), key=lambda path: path.stat().st_mtime)[:-LOGS_KEPT]:
+        old.unlink(missing_ok=True)
+    return folder / f"worker-{name}.log"
+
+
+def _told_to_leave() -> threading.Event:
+    told = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: told.set())
+    return told
+
+
+def _leave(store: Store, told: threading.Event, *, lingers: bool) -> Callable[[float], bool]:
+    first = _identity(store.file)
+    looked = float("-inf")
+
+    def leave(idle: float) -> bool:
+        nonlocal looked
+        if told.is_set() or _identity(store.file) != first:
+            return True
+        if not lingers or idle < LINGER_SECONDS or time.monotonic() - looked < LINGER_LOOKS:
+            return False
+        looked = time.monotonic()
+        return not any(one.kind == "app" for one in store.workers.live())
+
+    return leave
+
+
+def _present(store: Store) -> bool:
+    return store.file is None or store.file.exists()
+
+
+def _identity(file: Path | None) -> tuple[int, int] | None:
+    """Tells a file from another that took its place."""
+    if file is None:
+        return None
+    try:
+        found = file.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino

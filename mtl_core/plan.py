@@ -1,0 +1,45 @@
+"""From runs to batches: which lanes train together."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterable
+
+from mtl_core.specs import RunSpec
+
+MAX_LANES = 256
+MAX_PARAMETERS = 100_000_000  # of a batch; training holds about six numbers for each
+
+
+def plan(runs: Iterable[RunSpec], *, features: int = 1, max_lanes: int = MAX_LANES) -> list[list[RunSpec]]:
+    """Batches of runs that share data, model shape and schedule; a run that is named twice is planned once.
+
+    Lanes of one seed stay together, since they share their minibatches, and the batches of one shape are about equal.
+    """
+    shapes: dict[tuple[str, ...], dict[str, RunSpec]] = {}
+    for run in runs:
+        shapes.setdefault(_shape(run), {}).setdefault(run.id, run)
+    return [batch for alike in shapes.values() for batch in _split(list(alike.values()), features, max_lanes)]
+
+
+def _shape(run: RunSpec) -> tuple[str, ...]:
+    training = run.training
+    shared = (training.epochs, training.batch_size, training.hidden, training.optimizer, training.dtype)
+    return run.data.canonical(), *map(str, shared)
+
+
+def _split(runs: list[RunSpec], features: int, max_lanes: int) -> list[list[RunSpec]]:
+    most = max(1, min(max_lanes, MAX_PARAMETERS // _parameters(runs[0], features)))
+    count = math.ceil(len(runs) / most)
+    if count == 1:
+        return [runs]
+    by_seed = sorted(runs, key=lambda run: run.seed)  # stable: arms keep their order
+    bounds = [len(runs) * part // count for part in range(count + 1)]
+    return [by_seed[start:end] for start, end in itertools.pairwise(bounds)]
+
+
+def _parameters(run: RunSpec, features: int) -> int:
+    """Of the trunk of one lane; heads are small beside it."""
+    widths = (features, *(run.training.hidden or ()))
+    return max(1, sum(before * after + after for before, after in itertools.pairwise(widths)))

@@ -1,0 +1,82 @@
+"""Train an experiment in the calling process, beside whatever workers there are."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator, Iterator
+
+from mtl_core.records import Comparison
+from mtl_core.runner.attending import attend
+from mtl_core.runner.interrupts import interrupts_wait
+from mtl_core.runner.submitting import submit
+from mtl_core.runner.trainer import Trainer, real
+from mtl_core.specs import ExperimentSpec
+from mtl_core.store import Progress, Store, open_store
+
+REPORT_SECONDS = 0.1
+
+
+def run(
+    experiment: ExperimentSpec, store: Store | None = None, device: str | None = None, trainer: Trainer | None = None
+) -> Comparison:
+    """Train what is missing of an experiment and return all of it. Raises UserError.
+
+    Runs that another process trains already are waited for. On KeyboardInterrupt what is finished is kept.
+    """
+    store = store or open_store()
+    *_, last = run_iter(experiment, store, device, trainer)
+    return store.comparison(last.experiment_id)
+
+
+def run_iter(
+    experiment: ExperimentSpec, store: Store, device: str | None = None, trainer: Trainer | None = None
+) -> Iterator[Progress]:
+    """`run`, reporting several times a second and at the end. Whoever stops asking stops the experiment.
+
+    Raises UserError before anything is trained; what goes wrong later is told by the last report, whose state is failed.
+    """
+    trainer = trainer or real()
+    chosen = experiment.model_copy(update={"device": device or experiment.device})
+    trainer.device(chosen.device)
+    experiment_id = submit(store, chosen)
+    worker = store.workers.register("inline", state="training")
+    try:
+        with trainer.threads():
+            yield from _train_here(store, experiment_id, worker, trainer)
+    finally:
+        store.workers.retire(worker)
+        if store.progress(experiment_id).state == "stopping":
+            store.stop(experiment_id)  # what this process held is nobody's now
+    yield store.progress(experiment_id)
+
+
+def _train_here(store: Store, experiment_id: str, worker: str, trainer: Trainer) -> Iterator[Progress]:
+    held: Generator[None, None, None] | None = None
+    try:
+        while (progress := store.progress(experiment_id)).active:
+            yield progress
+            claim = store.queue.claim(worker, experiment_id)
+            if claim is None:  # another process trains what is left
+                time.sleep(REPORT_SECONDS)
+                continue
+            held = attend(store, claim, trainer)
+            yield from _reports(store, experiment_id, held)
+    except BaseException:  # Ctrl-C, or nobody asks any more
+        store.stop(experiment_id)
+        if held is not None:
+            held.close()  # gives the batch back, as stopped
+        raise
+
+
+def _reports(store: Store, experiment_id: str, held: Generator[None, None, None]) -> Iterator[Progress]:
+    reported = time.monotonic()
+    while True:
+        with interrupts_wait():
+            if next(held, END) is END:
+                return
+        if time.monotonic() - reported >= REPORT_SECONDS:
+            yield store.progress(experiment_id)
+            reported = time.monotonic()
+
+
+END = object()
