@@ -79,7 +79,8 @@ def _train(experiment: Any, store: Store) -> tuple[Comparison | None, bool]:
     from mtl_core.runner import run_iter
 
     experiment_id, interrupted = "", False
-    with _progress_bar() as bar, closing(run_iter(experiment, store)) as steps:
+    reports: Any = run_iter(experiment, store)
+    with _progress_bar() as bar, closing(reports) as steps:
         try:
             for progress in steps:
                 experiment_id = progress.experiment_id
@@ -154,7 +155,7 @@ def _bench(options: argparse.Namespace) -> int:
 def _worker(options: argparse.Namespace) -> int:
     from mtl_core import jobs
 
-    jobs.worker_main(options)
+    jobs.worker_main(options.store, options.id)
     return 0
 
 
@@ -190,6 +191,7 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--json", action="store_true", help="print JSON and nothing else")
         command.set_defaults(command=function)
     worker.add_argument("--store", metavar="URL", help="default: MTL_STORE_URL, else a file in the user's data directory")
+    worker.add_argument("--id", help=argparse.SUPPRESS)  # the name under which the app has announced it
     worker.set_defaults(command=_worker)
     return parser
 

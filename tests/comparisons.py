@@ -34,7 +34,7 @@ def problem(tasks: Sequence[TaskSpec] = TASKS, *, synthetic: bool = False) -> Pr
         name="made up",
         tasks=tuple(tasks),
         synthetic=synthetic,
-        rows={"train": 60, "validation": 20, "test": 20},
+        rows={"train": 600, "validation": 200, "test": 200},
         availability={s: {task.name: 1.0 for task in tasks} for s in ("train", "validation", "test")},
         baselines={s: {task.name: CONSTANT.get(task.name, {}) for task in tasks} for s in ("train", "validation", "test")},
         label_rates={"test": {"alarm": 0.1}},

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from comparisons import EIGHT, comparison, spec, with_extra, with_run
 
-from mtl_core.analysis import selection, verdict
+from mtl_core.analysis import selection, taking_part, verdict
 from mtl_core.records import Channel, RunRecord, RunResult
 
 
@@ -76,7 +76,7 @@ def test_no_arm_is_ever_called_the_winner() -> None:
 def test_conditions_are_said() -> None:
     text = str(verdict(comparison(EIGHT, synthetic=True)))
     assert "The data is synthetic." in text
-    assert "share one data split; a seed sets initial parameters and batches" in text
+    assert "intervals say nothing of other data; a seed sets initial parameters and batches" in text
     assert "synthetic" not in str(verdict(comparison(EIGHT)))
 
 
@@ -165,3 +165,28 @@ def test_a_run_without_any_counterfactual_epoch_is_no_accident() -> None:
     one = selection(given).of("learned")
     assert one.sentence == "learned: its own objective chose no epoch."
     assert one.regret.absolute.n == 0
+
+
+def test_a_task_that_was_never_trained_is_named() -> None:
+    given = comparison(EIGHT)
+    history = given.history.copy()
+    history[:, :8, given.channels.index(Channel("train", "alarm", "weight"))] = 0.0
+    text = str(verdict(replace(given, history=history)))
+    assert "learned never trained alarm (gated out or of weight 0 in every step" in text
+    assert "fixed never trained" not in text
+
+
+def test_metrics_that_rest_on_very_few_rows_are_named() -> None:
+    given = comparison(EIGHT)
+    few = replace(given, problem=replace(given.problem, rows={"test": 40}))
+    assert "alarm: 4 positives among 40 labels of the test split: its metrics rest on very few rows." in verdict(few).notes
+    fewer = replace(given, problem=replace(given.problem, rows={"test": 20}))
+    assert "price: only 20 labels in the test split: its metrics rest on very few rows." in verdict(fewer).notes
+    assert "rest on very few rows" not in str(verdict(given))
+
+
+def test_availability_and_gate_are_means_over_epochs_and_seeds() -> None:
+    one = taking_part(comparison(EIGHT))[0]
+    assert one.available["regime"].mean == pytest.approx(38)
+    assert one.gate["regime"].n == 8
+    assert one.left_out == ()

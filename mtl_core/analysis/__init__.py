@@ -7,6 +7,7 @@
     verdict(c)                                          sentences, warnings and conditions; `str()` of it is the text
     selection(c)                                        selected against counterfactual epoch, regret per arm and task
     loss_shares(c)                                      which task dominates the loss
+    taking_part(c)                                      labels present, gate state, tasks never trained, per arm
     score(c, weights=...)                               aggregate score with its parts
     endings(c)                                          how many runs are done, stopped, diverged, failed, unfinished
     report(c)                                           the whole comparison as text for a terminal
@@ -17,6 +18,7 @@ Everything can be asked at any moment: what is not there yet is NaN, 0 or empty.
 
 from mtl_core.analysis.curves import Curve, Curves, Mark, curves, marks, recorded, task_curves
 from mtl_core.analysis.frames import history_frame, metrics_frame
+from mtl_core.analysis.labels import TakingPart, taking_part
 from mtl_core.analysis.metrics import Cell, MetricRow, MetricTable, beaten, headline, metric_table
 from mtl_core.analysis.runs import Endings, direction, ending_notes, endings
 from mtl_core.analysis.score import Score, ScorePart, score
@@ -43,6 +45,7 @@ __all__ = [
     "Score",
     "ScorePart",
     "Selection",
+    "TakingPart",
     "Verdict",
     "beaten",
     "curves",
@@ -59,6 +62,7 @@ __all__ = [
     "report",
     "score",
     "selection",
+    "taking_part",
     "task_curves",
     "verdict",
 ]

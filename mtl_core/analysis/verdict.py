@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from mtl_core.analysis.labels import few_labels_notes, left_out_notes
 from mtl_core.analysis.metrics import MetricRow, MetricTable, beaten, metric_table, others, outcomes
 from mtl_core.analysis.runs import At, ending_notes, pairs
 from mtl_core.analysis.seeds import ALPHA, Outcome, seeds_needed
@@ -61,7 +62,8 @@ def verdict(comparison: Comparison, at: At = "best", split: str = "test") -> Ver
     """The verdict at the selected epoch on the test split, or elsewhere."""
     table = metric_table(comparison, at, split, headlines_only=True)
     arms = tuple(_arm(comparison, table, arm) for arm in others(comparison))
-    notes = (*_conditions(comparison, table), *_constants(table), *ending_notes(comparison))
+    rows = [*few_labels_notes(comparison, split), *left_out_notes(comparison)]
+    notes = (*_conditions(comparison, table), *_constants(table), *rows, *ending_notes(comparison))
     return Verdict(comparison.spec.baseline, at, split, arms, _warnings(comparison, table), notes)
 
 
@@ -127,7 +129,10 @@ def _warnings(comparison: Comparison, table: MetricTable) -> tuple[str, ...]:
 
 
 def _conditions(comparison: Comparison, table: MetricTable) -> list[str]:
-    notes = ["All arms and seeds share one data split; a seed sets initial parameters and batches, the same in every arm."]
+    notes = [
+        "All arms and seeds share one data split, so intervals say nothing of other data; "
+        "a seed sets initial parameters and batches, the same in every arm."
+    ]
     if comparison.problem.synthetic:
         notes.append("The data is synthetic.")
     if arms := len(others(comparison)):
