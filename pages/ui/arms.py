@@ -24,14 +24,13 @@ def chips(spec: ExperimentSpec, tasks: Sequence[str], theme: Theme) -> None:
         f".st-key-arm-{n} button {{border-left: 6px solid {look.colour};}}" for n, look in enumerate(looks(spec, theme).values())
     ]
     st.html(f"<style>{' '.join(edges)}</style>")
-    with st.container(horizontal=True, key="arms", gap="small"):
-        for n, (name, arm) in enumerate(spec.arms.items()):
-            baseline = " · baseline" if name == spec.baseline else ""
-            words = f"**{label(name, 24)}** · {plain(summary(arm))}{baseline}"
-            if st.button(words, key=f"arm-{n}", help="Change its settings, make it the baseline, or remove it"):
-                _open(name, arm, tasks)
-        if st.button("＋ Add arm", key="arm-add", type="tertiary", disabled=len(spec.arms) >= 8):
-            _open(NEW, ArmSpec(scheme="softplus"), tasks)
+    for n, (name, arm) in enumerate(spec.arms.items()):
+        baseline = " · baseline" if name == spec.baseline else ""
+        words = f"**{label(name, 24)}** · {plain(summary(arm))}{baseline}"
+        if st.button(words, key=f"arm-{n}", help="Change its settings, make it the baseline, or remove it"):
+            _open(name, arm, tasks)
+    if st.button("+ Add arm", key="arm-add", type="tertiary", disabled=len(spec.arms) >= 8):
+        _open(NEW, ArmSpec(scheme="softplus"), tasks)
 
 
 def summary(arm: ArmSpec) -> str:
@@ -88,7 +87,8 @@ def _settings(scheme: str, start: ArmSpec, tasks: list[str]) -> dict[str, Any]:
 def _wrappers(arm: ArmSpec) -> dict[str, Any]:
     gate = arm.gate or GateSpec()
     mode = st.segmented_control(
-        "Availability gate", ["off", "hard", "soft"], default=gate.mode if arm.gate else "off", required=True, key=_key("gate-mode"),
+        "Availability gate", ["off", "hard", "soft"], key=_key("gate-mode"), required=True,
+        default=gate.mode if arm.gate else "off",
         help="Leaves a task out (hard) or turns it down (soft) while the share of its labels is below the threshold",
     )  # fmt: skip
     chosen: dict[str, Any] | None = None

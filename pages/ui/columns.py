@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 import streamlit as st
 
@@ -38,8 +40,8 @@ def rows(seen: Understanding, spec: DataSpec) -> pd.DataFrame:
 
 def corrected(before: pd.DataFrame, after: pd.DataFrame, spec: DataSpec) -> DataSpec:
     """The spec that says what the edited rows say. Roles and kinds that were not touched stay inferred."""
-    old = {row.column: row for row in before.itertuples(index=False)}
-    new = list(after.itertuples(index=False))
+    old: dict[str, Any] = {str(row.column): row for row in before.itertuples(index=False)}
+    new: list[Any] = list(after.itertuples(index=False))
     targets = {row.column: row.kind if row.kind in KINDS else None for row in new if row.use == TARGET}
     forced = {row.column: _read(row.kind) for row in new if row.use == FEATURE and _touched(row, old[row.column])}
     columns = {**{name: how for name, how in spec.columns.items() if _still(name, new)}, **forced}
@@ -78,12 +80,12 @@ def _read(kind: str) -> str:
     return kind if kind in READ else "category"
 
 
-def _touched(row, before) -> bool:  # type: ignore[no-untyped-def]
+def _touched(row: Any, before: Any) -> bool:
     """Whether the person made it a feature or changed how it is read (a target made a feature is read as it looks)."""
     if before.use == TARGET:
         return row.kind in READ
-    return before.use != FEATURE or row.kind != before.kind
+    return bool(before.use != FEATURE or row.kind != before.kind)
 
 
-def _still(name: str, new: list) -> bool:  # type: ignore[type-arg]
+def _still(name: str, new: list[Any]) -> bool:
     return any(row.column == name and row.use == FEATURE for row in new)

@@ -220,5 +220,6 @@ def _tooltip(panels: Sequence[tuple[Row, int]], drawn: Sequence[str], looks: Map
             cells[curve.arm], line = f"{{c{line}}}", line + 1
         values = "".join(f'<td style="text-align:right;padding-left:10px">{cells.get(arm, "")}</td>' for arm in drawn)
         body += f"<tr><td>{cell(row.titles[n], 40)}</td>{values}</tr>"
-    table = f'<table style="font-size:11px;line-height:1.25;color:{INK[theme]}"><tr><th style="text-align:left">epoch {{b0}}</th>{heads}</tr>{body}</table>'
+    head = f'<tr><th style="text-align:left">epoch {{b0}}</th>{heads}</tr>'
+    table = f'<table style="font-size:11px;line-height:1.25;color:{INK[theme]}">{head}{body}</table>'
     return {"trigger": "axis", "confine": True, "formatter": table, "padding": 6, "transitionDuration": 0}

@@ -5,11 +5,10 @@ A page opened by its own address on a fresh server runs without app.py, so each 
 
 from __future__ import annotations
 
-import os
-
 import streamlit as st
 
-from mtl_core.store import Store, open_store
+from mtl_core import jobs
+from mtl_core.store import Store, default_url, open_store
 from pages.ui.palette import Theme
 
 TITLE = "Learned against fixed task weights"
@@ -34,12 +33,9 @@ def open_page(title: str) -> Store:
         _navigation()
     st.set_page_config(page_title=f"{title} · {TITLE}", page_icon="⚖️", layout="wide")
     st.html(STYLE)
-    return store()
-
-
-def store() -> Store:
-    """The store of this process."""
-    return _store(os.environ.get("MTL_STORE_URL"), int(os.environ.get("MTL_WORKERS", min(4, os.cpu_count() or 1))))
+    store = _store(default_url())
+    jobs.ensure_workers(store)
+    return store
 
 
 def theme() -> Theme:
@@ -48,19 +44,14 @@ def theme() -> Theme:
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
-def _store(url: str | None, workers: int) -> Store:
-    from mtl_core import jobs
-
-    opened = open_store(url)
-    if workers:
-        jobs.ensure_workers(opened.url, workers)
-    return opened
+def _store(url: str) -> Store:
+    return open_store(url)
 
 
 def _navigation() -> st.Page:
     pages = [
-        st.Page("pages/compare.py", title="Compare", icon="⚖️", default=True),
-        st.Page("pages/data.py", title="Data", icon="🗂️"),
-        st.Page("pages/runs.py", title="Runs", icon="📚"),
+        st.Page("pages/compare.py", title="Compare", default=True),
+        st.Page("pages/data.py", title="Data"),
+        st.Page("pages/runs.py", title="Runs"),
     ]
     return st.navigation(pages, position="top")

@@ -18,7 +18,7 @@ AUTO = "from the data"
 
 def options(spec: ExperimentSpec, tasks: list[str]) -> None:
     """Draw the block and take over what was changed in it."""
-    with st.expander("Seeds, training, selection", key="options"), guard("Nothing was changed."):
+    with st.popover("Seeds, training, selection", key="options", type="tertiary"), guard("Nothing was changed."):
         with st.grid(min_column_width=150, key="options-grid"):
             seeds = st.number_input(
                 "Seeds per arm",

@@ -23,7 +23,8 @@ def main_figure(
     rows = [Row(totals, titles, 150, 2, narrow_columns=1, named=True, marked=marked)]
     rows += _task_row(comparison, "validation", "loss", "validation loss ↓", 100)
     rows += _task_row(comparison, "train", "weight", "effective weight", 80, limits=(0, None))
-    rows += _task_row(comparison, "train", "gate", "gate", 36, limits=(0, 1))
+    if any(arm.gate for arm in comparison.spec.arms.values()):
+        rows += _task_row(comparison, "train", "gate", "gate", 36, limits=(0, 1))
     return figure(rows, shown_looks(comparison, theme, arms), ticks(comparison), theme)
 
 
@@ -65,7 +66,7 @@ def _task_row(
 ) -> list[Row]:
     """One row of small multiples, or none if nobody has the quantity."""
     started = (split, name) in recorded(comparison)
-    if not started and name in ("sigma", "gate"):
+    if not started and name == "sigma":
         return []
     panels = task_curves(comparison, split, name)
     if not panels:  # before the first epoch: empty axes, so that the first curve only has to be drawn into them

@@ -16,6 +16,7 @@ from pages.ui.palette import looks
 from pages.ui.text import label, plain
 
 GOOD = {(1, "better"): "normal", (1, "worse"): "normal", (-1, "better"): "inverse", (-1, "worse"): "inverse"}
+MARKED = ("better", "worse")
 
 
 def stamp(comparison: Comparison) -> str:
@@ -28,10 +29,14 @@ def tell(comparison: Comparison) -> None:
     found = _verdict(comparison, stamp(comparison))
     for warning in found.warnings:
         st.warning(plain(warning))
-    for one in found.arms:
-        st.markdown(f"**{plain(one.sentence)}**" if one.better or one.worse else plain(one.sentence))
-    with st.expander("Under which conditions this holds"):
-        for note in found.notes:
+    for sentence in found.sentences:
+        st.markdown(plain(sentence))
+
+
+def conditions(comparison: Comparison) -> None:
+    """Under which conditions the verdict holds."""
+    with st.popover("When this holds", type="tertiary"):
+        for note in _verdict(comparison, stamp(comparison)).notes:
             st.markdown(f"- {plain(note)}")
 
 
@@ -46,25 +51,26 @@ def cards(comparison: Comparison) -> None:
         arm = st.segmented_control("Arm", others, default=arm, required=True, format_func=label, key="card-arm")
     with st.grid(min_column_width=165, key="cards"):
         for row in table.headlines:
-            _card(row, arm, table)
-    where = f"{plain(arm)} on the test split at the selected epoch; below each the difference to {plain(table.baseline)} with its 95 % interval."
-    st.caption(f"{where} Grey: no difference shown.")
+            _card(row, arm)
+    compared = f"below each the difference to {table.baseline} with its 95 % interval, grey where none is shown."
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.caption(plain(f"{arm} on the test split at the selected epoch; {compared}"), width="content")
+        conditions(comparison)
 
 
-def _card(row: MetricRow, arm: str, table: MetricTable) -> None:
+def _card(row: MetricRow, arm: str) -> None:
     cell = row.cells[arm]
     difference = cell.difference
     assert difference is not None  # the baseline arm has no card
-    colour = GOOD.get((row.direction, difference.outcome), "off")
-    half = (cell.estimate.high - cell.estimate.low) / 2
-    constant = f"Constant prediction: {number(row.constant)}. " if row.constant == row.constant else ""
+    mean, between = (f"{interval(difference, signed=True)} ").split(" ", 1)
     st.metric(
-        f"{label(row.task, 22)} · {row.metric.replace('_', ' ')}",
-        f"{number(cell.estimate.mean, half)} {plain(row.unit)}".strip(),
-        interval(difference, signed=True).replace("[", "\\["),
-        delta_color=colour,  # type: ignore[arg-type]
+        f"{label(row.task, 20)} · {row.metric.replace('_', ' ')}",
+        f"{number(cell.estimate.mean, (cell.estimate.high - cell.estimate.low) / 2)} {plain(row.unit)}".strip(),
+        mean,
+        delta_color=GOOD.get((row.direction, difference.outcome), "off"),  # type: ignore[arg-type]
+        delta_arrow="off" if difference.outcome not in MARKED else "auto",
+        delta_description=plain(between.strip()),
         border=True,
-        help=f"{constant}{'Higher' if row.direction > 0 else 'Lower'} is better. {difference.n} seeds, {difference.outcome}.",
     )
 
 
@@ -121,9 +127,7 @@ def inner(comparison: Comparison, arms: list[str] | None) -> None:
     for one in loss_shares(comparison):
         st.markdown(plain(one.sentence))
     live.draw(panels.inner_figure(comparison, frame.theme(), arms), "inner")
-    st.caption(
-        "σ exists only for schemes that learn one. Shares are of the training loss with its weights; schemes can make them negative or undefined."
-    )
+    st.caption("σ exists only for schemes that learn one. Shares are of the training loss, weights included.")
 
 
 def counterfactual(comparison: Comparison) -> None:
@@ -171,10 +175,10 @@ def aggregate(comparison: Comparison) -> None:
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
-def _verdict(_comparison: Comparison, stamp: str) -> Verdict:
+def _verdict(_comparison: Comparison, stamp: str) -> Verdict:  # noqa: ARG001
     return verdict(_comparison)
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
-def _table(_comparison: Comparison, at: At, split: str, stamp: str) -> MetricTable:
+def _table(_comparison: Comparison, at: At, split: str, stamp: str) -> MetricTable:  # noqa: ARG001
     return metric_table(_comparison, at, split)

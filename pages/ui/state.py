@@ -70,6 +70,12 @@ def show_recorded() -> None:
     _put(recording().spec, RECORDED)
 
 
+def forget(experiment_id: str) -> None:
+    """A deleted experiment is not on display any more; its settings stay as the draft."""
+    if shown() == experiment_id:
+        st.session_state["shown"] = None
+
+
 def start_from(experiment: Mapping[str, Any]) -> None:
     """Make a preset or another data set the draft; what is on display stays until Run."""
     st.session_state["draft"] = parse_experiment(experiment)

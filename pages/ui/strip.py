@@ -22,15 +22,14 @@ def scenario_and_presets() -> None:
     """Which problem, and experiments to start from."""
     data = state.draft().data
     names = [*SCENARIOS, *([] if data.scenario else [OWN])]
-    with st.container(horizontal=True, vertical_alignment="bottom", key="strip"):
-        key = state.key("scenario")
+    scenario, preset = state.key("scenario"), state.key("preset")
+    with st.container(horizontal=True, vertical_alignment="center", key="strip"):
         st.selectbox(
-            "Problem", names, names.index(data.scenario or OWN), key=key, width=260, on_change=_choose_scenario, args=(key,),
-            format_func=lambda name: SCENARIOS[name].title if name in SCENARIOS else name,
+            "Problem", names, names.index(data.scenario or OWN), key=scenario, width=230, on_change=_choose_scenario,
+            args=(scenario,), format_func=lambda name: SCENARIOS[name].title if name in SCENARIOS else name, label_visibility="collapsed",
         )  # fmt: skip
-        st.page_link("pages/data.py", label="Adjust it, or use your own table", icon="🗂️")
-    key = state.key("preset")
-    st.pills("Presets", list(PRESETS), key=key, on_change=_choose_preset, args=(key,), label_visibility="collapsed")
+        st.pills("Presets", list(PRESETS), key=preset, on_change=_choose_preset, args=(preset,), label_visibility="collapsed")
+        st.page_link("pages/data.py", label="Adjust the data, or bring your own")
 
 
 def _choose_scenario(key: str) -> None:
@@ -42,9 +41,11 @@ def _choose_preset(key: str) -> None:
         state.start_from(PRESETS[st.session_state[key]])
 
 
-def tasks(store: Store) -> list[str]:
+def tasks(store: Store, comparison: Comparison) -> list[str]:
     """Task names of the draft's problem. Raises UserError."""
-    return [task.name for task in problems.sight(store, state.draft().data).info.tasks]
+    data = state.draft().data
+    info = comparison.problem if comparison.spec.data == data else problems.sight(store, data).info
+    return [task.name for task in info.tasks]
 
 
 def on_display(store: Store) -> tuple[Comparison, Progress | None]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from mtl_core.analysis import MetricTable, Score, Selection
+from mtl_core.analysis import MetricRow, MetricTable, Score, Selection
 from mtl_core.analysis.wording import interval, number, probability
 
 BETTER_BY = {1: "higher", -1: "lower", 0: "–"}
@@ -20,7 +20,7 @@ def metrics(table: MetricTable, *, headlines_only: bool) -> pd.DataFrame:
     return pd.DataFrame([_metric(row, table) for row in rows])
 
 
-def _metric(row, table: MetricTable) -> dict[str, str]:  # type: ignore[no-untyped-def]
+def _metric(row: MetricRow, table: MetricTable) -> dict[str, str]:
     unit = f" ({row.unit})" if row.unit else ""
     cells = {"task": row.task, "metric": row.metric.replace("_", " ") + unit, "better": BETTER_BY[row.direction]}
     for arm in table.arms:

@@ -1,0 +1,122 @@
+"""Where data comes from: scenarios with knobs, stored or uploaded tables, and what is understood of them."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import streamlit as st
+
+from mtl_core.data import limits
+from mtl_core.data.scenarios import SCENARIOS, complete
+from mtl_core.specs import DataSpec
+from mtl_core.store import Store
+from pages.ui import columns, forms, problems, state
+from pages.ui.problems import Sight
+from pages.ui.text import plain, short
+
+BUILT_IN, OWN = "Built-in scenario", "My own table"
+PERCENT = st.column_config.NumberColumn(format="%.0f %%")
+
+
+def choose_way() -> str:
+    """Built-in or one's own; starts with what the draft uses."""
+    now = BUILT_IN if state.draft().data.scenario else OWN
+    return st.segmented_control(
+        "Source", [BUILT_IN, OWN], default=now, required=True, key=state.key("way"), label_visibility="collapsed"
+    )
+
+
+def scenario() -> DataSpec:
+    """A scenario and its knobs."""
+    now = state.draft().data
+    names = list(SCENARIOS)
+    name = st.selectbox(
+        "Scenario",
+        names,
+        names.index(now.scenario) if now.scenario in names else 0,
+        format_func=lambda n: SCENARIOS[n].title,
+        key=state.key("data-scenario"),
+    )
+    chosen = SCENARIOS[name]
+    st.markdown(plain(" ".join(chosen.story.split())))
+    if chosen.synthetic:
+        st.badge("synthetic data", color="blue")
+    values = complete(name, now.knobs if now.scenario == name else {})
+    with st.grid(min_column_width=170, key="knobs"):
+        knobs = {
+            knob: forms.knob(knob, one, values[knob], state.key(f"knob-{name}-{knob}")) for knob, one in chosen.knobs.items()
+        }
+    return DataSpec.model_validate({"scenario": name, "knobs": complete(name, knobs)})
+
+
+def own_table(store: Store) -> DataSpec | None:
+    """An upload or a stored table, with what was understood as an editable table."""
+    st.caption(plain(limits.describe()))
+    upload = st.file_uploader(
+        "Table",
+        ["csv", "tsv", "txt", "parquet"],
+        max_upload_size=limits.MAX_BYTES // 2**20,
+        key="upload",
+        label_visibility="collapsed",
+    )
+    st.download_button(
+        "Sample table", problems.sample, "sample.csv", "text/csv", key="sample", on_click="ignore", type="tertiary"
+    )
+    if upload is not None:
+        st.session_state["table"] = store.put_table(upload.name, upload.getvalue())
+    fingerprint = _stored(store, uploaded=upload is not None)
+    return None if fingerprint is None else _understood(store, fingerprint)
+
+
+def _stored(store: Store, *, uploaded: bool) -> str | None:
+    """The table in use: just uploaded, or one of those that were."""
+    tables = {table.fingerprint: table for table in store.tables()}
+    current = st.session_state.get("table", state.draft().data.fingerprint)
+    if uploaded or not tables:
+        return cast("str | None", current if current in tables else None)
+    known = list(tables)
+    at = known.index(current) if current in known else None
+    chosen = st.selectbox(
+        "Uploaded before", known, at, key="stored-table", placeholder="Choose a table",
+        format_func=lambda f: f"{short(tables[f].name, 60)} · {tables[f].size / 1024:,.0f} kB",
+    )  # fmt: skip
+    st.session_state["table"] = chosen
+    return chosen
+
+
+def _understood(store: Store, fingerprint: str) -> DataSpec:
+    now = state.draft().data
+    start = now if now.fingerprint == fingerprint else DataSpec(fingerprint=fingerprint)
+    first = problems.understanding(store, start)
+    st.subheader(f"{first.rows:,} rows: what was understood", anchor=False)
+    before = columns.rows(first, start)
+    after = columns.editor(before, state.key(f"columns-{fingerprint}"))
+    st.caption("Change what a column is used as, or its kind. A missing target is a missing label; no row is dropped for it.")
+    spec = columns.corrected(before, after, start)
+    for warning in problems.understanding(store, spec).warnings:
+        st.warning(plain(warning))
+    return spec
+
+
+def go(spec: DataSpec) -> None:
+    """The way to Compare."""
+    if st.button("Compare on this data", type="primary", key="use-data"):
+        state.use_data(_without_file(spec))
+        st.switch_page("pages/compare.py")
+
+
+def _without_file(spec: DataSpec) -> dict[str, Any]:
+    return spec.model_dump(mode="json", exclude_defaults=True)
+
+
+def facts(seen: Sight) -> None:
+    """Tasks with availability and scale by split, and a preview."""
+    rows = ", ".join(f"{count:,} {split}" for split, count in seen.info.rows.items())
+    st.subheader("Tasks", anchor=False)
+    st.caption(
+        plain(f"{rows} rows; {seen.info.features} features. Labels: share of rows, for vectors of elements, that have one.")
+    )
+    config = {name: PERCENT for name in seen.scales.columns if name.startswith("labels, ")}
+    st.dataframe(seen.scales, hide_index=True, column_config=config, key="scales")
+    st.subheader("First rows", anchor=False)
+    st.dataframe(seen.preview, hide_index=True, key="preview")
