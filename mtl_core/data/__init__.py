@@ -95,5 +95,6 @@ def _table(spec: DataSpec, fetch: Fetch | None) -> tuple[str, bytes]:
 def _check_fingerprint(spec: DataSpec, data: bytes) -> None:
     if spec.fingerprint is not None and digest(data) != spec.fingerprint:
         raise TableError(
-            f"{shown(spec.file or '')} has changed since this experiment was made: take data.fingerprint out to use the file as it is now."
+            f"{shown(spec.file or '')} has changed since this experiment was made: "
+            "take data.fingerprint out to use the file as it is now."
         )

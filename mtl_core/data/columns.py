@@ -9,18 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, Int32
 
-from mtl_core.data.kinds import is_code, number_reason, text_reason
+from mtl_core.data.kinds import ColumnKind, is_code, number_reason, text_reason
 from mtl_core.data.limits import MAX_MAGNITUDE
 from mtl_core.data.names import shown
 from mtl_core.data.numbers import MISSING, MISSING_NUMBER, Numbers, parse, plain, spike
 from mtl_core.data.raw import RawColumn, RawTable
 
-ColumnKind = Literal["number", "category", "constant", "empty", "date", "id", "text", "nested"]
 _MOSTLY = 0.8  # share of cells that must be numbers for a column of numbers
 
 
@@ -140,7 +139,8 @@ def _settle_number(column: Column, wish: str | None) -> Column:
     if end is None:
         return column
     value, times = end
-    note = f'{shown(column.name)}: {value:g} appears {times:,} times, far from all other values; if it stands for missing, say missing: ["{value:g}"].'
+    note = f"{shown(column.name)}: {value:g} appears {times:,} times, far from all other values"
+    note += f'; if it stands for missing, say missing: ["{value:g}"].'
     return replace(column, notes=(*column.notes, note))
 
 
@@ -154,7 +154,7 @@ def _settle_text(
     column = Column(raw.name, "category", present, len(texts), codes=codes, spellings=raw.spellings)
     if column.distinct <= 1 or wish == "category":
         return _settle_flat(column)
-    kind, reason = text_reason(raw.name, texts, present, counts[~absent])
+    kind, reason = text_reason(raw.name, texts, present)
     return replace(column, kind=kind, reason=reason)
 
 

@@ -9,18 +9,18 @@ import csv
 import re
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, pairwise
 from typing import NamedTuple
 
-from mtl_core.data.limits import MAX_COLUMNS
+from mtl_core.data.limits import MAX_COLUMNS, MAX_ROWS
 from mtl_core.data.names import shown
 from mtl_core.errors import TableError
 
 DELIMITERS = {"\t": "tab", ";": "semicolon", "|": "pipe", ",": "comma"}  # first wins where two divide all rows alike
 _SAMPLE, _RECORDS = 2_000_000, 200
 _LINE = re.compile(r"[^\r\n]*(?:\r\n?|\n|\Z)")
-_TOP = re.compile(r"(?:[ \t]*(?:\r\n?|\n))*")
 _SEP = re.compile(r"sep=([\t;|,])(?:\r\n?|\n)", re.IGNORECASE)
 _NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?\s?%?")
 _BLANK = frozenset({"", "na", "nan", "n/a", "null", "none", "?", "-"})
@@ -63,25 +63,37 @@ def records(text: str, delimiter: str) -> Iterator[Record]:
         line = reader.line_num + 1
 
 
-def lay_out(text: str, name: str, header: bool | None) -> Layout:
+def lay_out(text: str, name: str, *, header: bool | None) -> Layout:
     """Find the layout; `header` says whether the first row holds names (None: look). Raises TableError."""
     said = _SEP.match(text)
     delimiter = said.group(1) if said else _delimiter(text, name)
     skipped = said.end() if said else 0
     sample = _sample(text[skipped : skipped + _SAMPLE], delimiter, whole=len(text) - skipped <= _SAMPLE)
-    if not sample:
-        raise TableError(f"{shown(name)} has a first line of over {_SAMPLE:,} letters and is no table that can be read.")
     _check_columns(max(len(record.fields) for record in sample), name)
-    return _layout(sample, delimiter, skipped, name, header)
+    return _layout(sample, delimiter, skipped, name, header=header)
 
 
 def bad_line(text: str, layout: Layout) -> tuple[int, int, int]:
-    """(line, its fields, how many lines are like it) of the first record whose width is not the table's."""
+    """(line, its fields, how many lines are like it) of the first record whose width is not the table's; zeros: none found."""
     before = len(_LINE.findall(text[: layout.start])) - 1 if layout.start else 0
-    wrong = [
-        (r.line + before, len(r.fields)) for r in records(text[layout.start :], layout.delimiter) if len(r.fields) != layout.width
-    ]
+    wrong: list[tuple[int, int]] = []
+    with suppress(csv.Error):
+        for record in islice(records(text[layout.start :], layout.delimiter), MAX_ROWS):
+            if len(record.fields) != layout.width:
+                wrong.append((record.line + before, len(record.fields)))
     return (*wrong[0], len(wrong)) if wrong else (0, 0, 0)
+
+
+def divide_blanks(text: str) -> str:
+    """Columns of numbers that are divided by blanks (as in NASA's C-MAPSS files), divided by tabs; other text as it is."""
+    lines = [line.split() for line in text[:100_000].splitlines()[:_RECORDS][:-1] if line.strip()]
+    if not lines or any(sign in text[:100_000] for sign in DELIMITERS) or len(lines[0]) < 3:
+        return text
+    cells = [cell for line in lines[1:] for cell in line]
+    even = all(len(line) == len(lines[0]) for line in lines)
+    if not even or sum(bool(_NUMBER.fullmatch(cell)) for cell in cells) < 0.8 * len(cells) or not cells:
+        return text
+    return "\n".join("\t".join(line.split()) for line in text.splitlines())
 
 
 def strip_blank_ends(text: str) -> str:
@@ -98,19 +110,20 @@ def _delimiter(text: str, name: str) -> str:
         if share > best_share:
             best, best_share, widest = delimiter, share, width
     if widest < 2:
-        first = text[_TOP.match(text).end() :].split("\n", 1)[0].strip()[:200]  # type: ignore[union-attr]
+        first = text[:_SAMPLE].lstrip().split("\n", 1)[0]
+        if len(first) >= _SAMPLE // 2:
+            raise TableError(f"{shown(name)} has a first line of over {_SAMPLE // 2:,} letters and is no table that can be read.")
         raise TableError(
-            f"{shown(name)} has one column only ({shown(first)}): at least one feature and one target are needed, "
+            f"{shown(name)} has one column only ({shown(first.strip())}): at least one feature and one target are needed, "
             "divided by commas, semicolons, tabs or |."
         )
     return best
 
 
-def _sample(text: str, delimiter: str, whole: bool) -> list[Record]:
-    try:
-        found = list(islice(records(text, delimiter), _RECORDS + 1))
-    except csv.Error:
-        return []
+def _sample(text: str, delimiter: str, *, whole: bool) -> list[Record]:
+    found: list[Record] = []
+    with suppress(csv.Error):  # a field of over 131,072 letters: what stands above it tells the layout
+        found.extend(islice(records(text, delimiter), _RECORDS + 1))
     if not whole and len(found) <= _RECORDS:
         found = found[:-1]  # cut in the middle
     return found[:_RECORDS]
@@ -123,7 +136,7 @@ def _check_columns(count: int, name: str) -> None:
         )
 
 
-def _layout(sample: list[Record], delimiter: str, skipped: int, name: str, header: bool | None) -> Layout:
+def _layout(sample: list[Record], delimiter: str, skipped: int, name: str, *, header: bool | None) -> Layout:
     widths = [len(record.fields) for record in sample]
     width = Counter(count for count in widths if count > 1).most_common(1)[0][0]
     first = sample[0]
@@ -176,5 +189,5 @@ def _looks_like_data(first: list[str], below: list[list[str]]) -> bool:
         on_top.append(value.strip())
     if not numeric:
         return bool(below) and repeated == len(first)
-    steps = [int(b) - int(a) for a, b in zip(on_top, on_top[1:], strict=False)] if all(v.isdigit() for v in on_top) else []
+    steps = [int(b) - int(a) for a, b in pairwise(on_top)] if all(v.isdigit() for v in on_top) else []
     return bool(on_top) and not (steps and all(step == 1 for step in steps))

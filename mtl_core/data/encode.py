@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float
 
 from mtl_core.data.columns import Column
 from mtl_core.data.limits import MAX_CELLS, MAX_LEVELS
-from mtl_core.data.names import listed, shown
+from mtl_core.data.names import listed
 from mtl_core.errors import TableError
 
 _FEW = 5  # rows below which a level, or being missing, is nothing to learn from
@@ -41,7 +41,8 @@ def encode(columns: Sequence[Column], training: Bool[np.ndarray, " rows"]) -> En
         merged += [column.name] if few else []
         if len(parts) * len(training) > MAX_CELLS:
             raise TableError(
-                f"The encoded features would have over {MAX_CELLS:,} cells: ignore categorical columns with many values, or take fewer rows."
+                f"The encoded features would have over {MAX_CELLS:,} cells: "
+                "ignore categorical columns with many values, or take fewer rows."
             )
     if not parts:
         raise TableError("No feature is left that varies over the training rows: use more columns as features.")

@@ -71,7 +71,8 @@ def check_size(size: int, name: str) -> None:
     if size > MAX_BYTES:
         most = MAX_BYTES // 2**20
         raise TableError(
-            f"{shown(name)} has {size / 2**20:,.0f} MB and at most {most} MB are read: leave out rows or columns, or save it as Parquet."
+            f"{shown(name)} has {size / 2**20:,.0f} MB and at most {most} MB are read: "
+            "leave out rows or columns, or save it as Parquet."
         )
 
 

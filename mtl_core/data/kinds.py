@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
 from mtl_core.data.limits import MIN_ROWS
 
+ColumnKind = Literal["number", "category", "constant", "empty", "date", "id", "text", "nested"]
 _ID_NAME = re.compile(r"(^|[\W_])(id|ids|uid|udi|uuid|guid)($|[\W_])", re.IGNORECASE)
 _CAMEL_ID = re.compile(r"[a-z](Id|ID)$")
 _ROW_NAME = re.compile(
@@ -27,7 +28,7 @@ _MANY = 30  # different texts above which a column may hold ids or free text
 _SAMPLE = 2_000
 
 
-def number_reason(name: str, values: Float[np.ndarray, " rows"], distinct: int) -> tuple[str, str]:
+def number_reason(name: str, values: Float[np.ndarray, " rows"], distinct: int) -> tuple[ColumnKind, str]:
     """(kind, why it is left out) for numbers that only name or date their row; ("number", "") for the others."""
     finite = values[np.isfinite(values)]
     if finite.size < MIN_ROWS or not np.all(finite == np.round(finite)):
@@ -49,10 +50,10 @@ def number_reason(name: str, values: Float[np.ndarray, " rows"], distinct: int) 
     return "number", ""
 
 
-def text_reason(name: str, texts: Any, present: int, counts: Int[np.ndarray, " texts"]) -> tuple[str, str]:
+def text_reason(name: str, texts: Any, present: int) -> tuple[ColumnKind, str]:
     """(kind, why it is left out) for texts that are no categories; ("category", "") for the others.
 
-    `texts` is an Arrow array of the different texts, `counts` how many rows hold each, `present` their sum.
+    `texts` is an Arrow array of the different texts, `present` how many rows hold one of them.
     """
     sample = texts[:_SAMPLE]
     if _share(sample, _DATE) >= 0.9 and len(texts) > 2:

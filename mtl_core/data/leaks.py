@@ -17,13 +17,12 @@ _ALMOST = 0.999  # correlation, or share of the error that goes
 _RARE = 5  # a class below this many rows is separated by chance
 
 
-def find_leaks(features: Sequence[Column], targets: Sequence[Target], seed: int = 0) -> list[str]:
+def find_leaks(features: Sequence[Column], targets: Sequence[Target]) -> list[str]:
     """A sentence for each feature that predicts a target almost perfectly."""
     if not features or not targets:
         return []
-    rows = len(targets[0].labels)
     most = int(np.clip(_WORK // (len(features) * len(targets)), _FEWEST_ROWS, _MOST_ROWS))
-    sample = np.sort(np.random.default_rng(seed).choice(rows, min(rows, most), replace=False))
+    sample = _sample(len(targets[0].labels), most)
     found = []
     for feature in features:
         given = [target.task.name for target in targets if gives_away(feature, target, sample)]
@@ -33,6 +32,11 @@ def find_leaks(features: Sequence[Column], targets: Sequence[Target], seed: int 
                 f"{shown(feature.name)} alone predicts {names} almost perfectly: ignore it unless it is known before the outcome."
             )
     return found
+
+
+def copies(column: Column, targets: Sequence[Target]) -> bool:
+    """Whether the column gives one of the targets away."""
+    return any(gives_away(column, target, _sample(len(target.labels), _MOST_ROWS)) for target in targets)
 
 
 def gives_away(feature: Column, target: Target, sample: Int[np.ndarray, " sample"]) -> bool:
@@ -48,7 +52,11 @@ def gives_away(feature: Column, target: Target, sample: Int[np.ndarray, " sample
         return _separates(values, labels) if classes else _follows(values, labels)
     codes = feature.labels()[0][sample]
     both = (codes >= 0) & np.isfinite(labels)
-    return int(both.sum()) >= 20 and _groups(codes[both], labels[both], classes)
+    return int(both.sum()) >= 20 and _groups(codes[both], labels[both], classes=classes)
+
+
+def _sample(rows: int, most: int) -> Int[np.ndarray, " sample"]:
+    return np.sort(np.random.default_rng(0).choice(rows, min(rows, most), replace=False))
 
 
 def _follows(values: Float[np.ndarray, " rows"], labels: Float[np.ndarray, " rows"]) -> bool:
@@ -68,27 +76,27 @@ def _separates(values: Float[np.ndarray, " rows"], classes: Float[np.ndarray, " 
         return False
     few = np.unique(values)
     if len(few) <= min(50, len(values) // 5):
-        return _groups(np.searchsorted(few, values), classes, classes_known=True)
+        return _groups(np.searchsorted(few, values), classes, classes=True)
     runs = codes[np.argsort(values, kind="stable")]
     changes = int((np.diff(runs) != 0).sum())
     return changes <= (len(counts) - 1) + 2 * (len(values) // 1000)
 
 
-def _groups(codes: Int[np.ndarray, " rows"], labels: Float[np.ndarray, " rows"], classes_known: bool) -> bool:
+def _groups(codes: Int[np.ndarray, " rows"], labels: Float[np.ndarray, " rows"], *, classes: bool) -> bool:
     """Knowing the feature's group leaves almost nothing of the error: of the misses for classes, of the variance otherwise."""
     groups = np.unique(codes, return_inverse=True)[1]
     if groups.max() + 1 > len(codes) / 5:
         return False
     sizes = np.bincount(groups)
-    if not classes_known:
+    if not classes:
         means = np.bincount(groups, labels) / sizes
         total = float(((labels - labels.mean()) ** 2).sum())
         return total > 0 and float(((labels - means[groups]) ** 2).sum()) < (1 - _ALMOST) * total
-    _, classes = np.unique(labels, return_inverse=True)
-    table = np.zeros((groups.max() + 1, classes.max() + 1))
-    np.add.at(table, (groups, classes), 1)
+    _, member = np.unique(labels, return_inverse=True)
+    table = np.zeros((groups.max() + 1, member.max() + 1))
+    np.add.at(table, (groups, member), 1)
     missed = len(codes) - table.sum(0).max()
-    return missed >= _RARE and (len(codes) - table.max(1).sum()) <= 0.01 * missed
+    return bool(missed >= _RARE and (len(codes) - table.max(1).sum()) <= 0.01 * missed)
 
 
 def _correlation(a: Float[np.ndarray, " rows"], b: Float[np.ndarray, " rows"]) -> float:

@@ -6,7 +6,8 @@ MAX_BYTES = 100 * 2**20
 MAX_ROWS = 1_000_000
 MAX_COLUMNS = 2_000
 MAX_CELLS = 20_000_000  # rows x columns of the file, and of the encoded features
-MAX_UNPACKED = 400 * 2**20  # bytes of a Parquet file's columns once decompressed, as its footer says
+MAX_CELL = 1_000  # letters of a cell that are looked at
+MAX_UNPACKED = 256 * 2**20  # bytes of a Parquet file's columns once decompressed, as its footer says
 MIN_ROWS = 20  # below that a validation or a test split would hold three rows
 MIN_LABELS = 10
 MAX_CLASSES = 100
@@ -21,5 +22,6 @@ def describe() -> str:
     """The limits as one sentence, to be shown beside an uploader."""
     return (
         f"CSV, TSV or Parquet; at most {MAX_BYTES // 2**20} MB, {MAX_ROWS:,} rows, {MAX_COLUMNS:,} columns and "
-        f"{MAX_CELLS // 10**6} million cells; at least {MIN_ROWS} rows, one feature and one target; at most {MAX_CLASSES} classes a target."
+        f"{MAX_CELLS // 10**6} million cells; at least {MIN_ROWS} rows, one feature and one target; "
+        f"at most {MAX_CLASSES} classes a target."
     )

@@ -11,9 +11,31 @@ from jaxtyping import Bool, Float
 
 from mtl_core.data.limits import MAX_MAGNITUDE
 
-MISSING = frozenset(  # spellings of a missing value in any column, in small letters
-    "|na|n/a|n.a.|#n/a|#na|<na>|nan|-nan|null|(null)|nil|\\n|?|-|--|---|.|..|#value!|#div/0!|#ref!|#name?|#num!|#null!|nat|1.#ind|1.#qnan|-1.#ind".split(
-        "|"
+_SHEET_ERRORS = frozenset(
+    ("#value!", "#div/0!", "#ref!", "#name?", "#num!", "#null!", "1.#ind", "-1.#ind", "1.#qnan", "-1.#qnan")
+)
+MISSING = _SHEET_ERRORS | frozenset(  # spellings of a missing value in any column, in small letters
+    (
+        "",
+        "na",
+        "n/a",
+        "n.a.",
+        "#n/a",
+        "#na",
+        "<na>",
+        "nan",
+        "-nan",
+        "nat",
+        "null",
+        "(null)",
+        "nil",
+        "\\n",
+        "?",
+        "-",
+        "--",
+        "---",
+        ".",
+        "..",
     )
 )
 MISSING_NUMBER = MISSING | {"none", "missing", "unknown", "n.d.", "nd", "not available"}  # these may be classes elsewhere

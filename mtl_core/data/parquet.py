@@ -52,7 +52,8 @@ def _check_unpacked(metadata: Any, name: str) -> None:
     size = sum(metadata.row_group(i).total_byte_size for i in range(metadata.num_row_groups))
     if size > MAX_UNPACKED:
         raise TableError(
-            f"{shown(name)} unpacks to {size / 2**20:,.0f} MB and at most {MAX_UNPACKED // 2**20} MB are read: leave out long text columns or rows."
+            f"{shown(name)} unpacks to {size / 2**20:,.0f} MB and at most {MAX_UNPACKED // 2**20} MB are read: "
+            "leave out long text columns or rows."
         )
 
 
@@ -62,7 +63,7 @@ def _read(file: Any, fields: list[Any]) -> dict[int, Any]:
     barred_names = {field.name for field in fields if _barred(field.type)}
     table = file.read(columns=[fields[i].name for i in flat], use_threads=False) if barred_names else file.read(use_threads=False)
     columns = [column for column, field in zip(table.columns, table.schema, strict=True) if _barred(field.type) is None]
-    return {i: None for i in range(len(fields))} | dict(zip(flat, columns, strict=True))
+    return dict.fromkeys(range(len(fields))) | dict(zip(flat, columns, strict=True))
 
 
 def _is_text(kind: Any) -> bool:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float, Int32
 
-from mtl_core.data.limits import MAX_CELLS, MAX_COLUMNS, MAX_ROWS, MIN_ROWS
+from mtl_core.data.limits import MAX_CELL, MAX_CELLS, MAX_COLUMNS, MAX_ROWS, MIN_ROWS
 from mtl_core.data.names import shown
 from mtl_core.errors import TableError
 
@@ -54,7 +54,8 @@ def check_shape(rows: int, columns: int, name: str) -> None:
         )
     if rows * columns > MAX_CELLS:
         raise TableError(
-            f"{shown(name)} has {rows:,} rows x {columns:,} columns = {rows * columns:,} cells and at most {MAX_CELLS:,} are read: "
+            f"{shown(name)} has {rows:,} rows x {columns:,} columns = {rows * columns:,} cells "
+            f"and at most {MAX_CELLS:,} are read: "
             "take a sample of the rows or leave out columns."
         )
 
@@ -75,7 +76,7 @@ def encode_text(name: str, texts: Any) -> RawColumn:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    trimmed = pc.utf8_trim_whitespace(pc.fill_null(texts, ""))
+    trimmed = pc.utf8_trim_whitespace(pc.utf8_slice_codeunits(pc.fill_null(texts, ""), 0, MAX_CELL))
     encoded = trimmed.combine_chunks() if isinstance(trimmed, pa.ChunkedArray) else trimmed
     encoded = encoded.dictionary_encode()
     if isinstance(encoded, pa.ChunkedArray):

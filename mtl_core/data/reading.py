@@ -6,7 +6,7 @@ import io
 import re
 from typing import Any
 
-from mtl_core.data.dialect import DELIMITERS, Layout, bad_line, lay_out, strip_blank_ends
+from mtl_core.data.dialect import DELIMITERS, Layout, bad_line, divide_blanks, lay_out, strip_blank_ends
 from mtl_core.data.formats import check_format
 from mtl_core.data.limits import MAX_CELLS, MAX_ROWS
 from mtl_core.data.names import settle, shown
@@ -20,7 +20,7 @@ _TOTAL = re.compile(r"(grand |sub-?)?(totals?|sums?|averages?|means?|gesamt|summ
 _LOOK = 200  # spellings a column that are asked for their decimal sign
 
 
-def read(data: bytes, name: str, header: bool | None = None) -> RawTable:
+def read(data: bytes, name: str, *, header: bool | None = None) -> RawTable:
     """A table from the bytes of a CSV, TSV or Parquet file. Raises TableError with one sentence."""
     if check_format(data, name):
         return read_parquet(data, name)
@@ -28,10 +28,12 @@ def read(data: bytes, name: str, header: bool | None = None) -> RawTable:
     text = strip_blank_ends(text)
     if not text:
         raise TableError(f"{shown(name)} holds no text: choose a table with column names and rows.")
-    layout = lay_out(text, name, header)
+    text = divide_blanks(text)
+    layout = lay_out(text, name, header=header)
     _check_lines(text, layout, name)
     columns = _parse(text, layout, name)
     columns, names, dropped = _drop_trailing(columns, layout)
+    columns, repeated = _drop_headers(columns, layout)
     columns, totals = _drop_totals(columns)
     rows = len(columns[0]) if columns else 0
     check_shape(rows, len(columns), name)
@@ -41,15 +43,14 @@ def read(data: bytes, name: str, header: bool | None = None) -> RawTable:
     how = Recognised(
         "csv", DELIMITERS.get(layout.delimiter, "blank"), encoding, _decimal(raw, layout.delimiter), layout.names is not None
     )
-    return RawTable(rows, raw, how, (*warnings, *layout.warnings, *dropped, *totals, *renamed))
+    return RawTable(rows, raw, how, (*warnings, *layout.warnings, *dropped, *repeated, *totals, *renamed))
 
 
 def _check_lines(text: str, layout: Layout, name: str) -> None:
     """Refuse by the number of lines before parsing; with quotes in it a line may be no row, so only parsing tells."""
     lines = max(text.count("\n"), text.count("\r"))
-    if '"' not in text[layout.start : layout.start + 1_000_000]:
-        check_shape(lines, layout.width, name)
-    elif lines > 20 * MAX_ROWS or text.count(layout.delimiter) > 4 * MAX_CELLS:
+    quoted = '"' in text[layout.start : layout.start + 1_000_000]
+    if not quoted or lines > 20 * MAX_ROWS or text.count(layout.delimiter) > 4 * MAX_CELLS:
         check_shape(lines, layout.width, name)
 
 
@@ -98,6 +99,24 @@ def _drop_trailing(columns: list[Any], layout: Layout) -> tuple[list[Any], list[
         columns, names, dropped = columns[:-1], names[:-1], dropped + 1
     said = ["Lines end with a delimiter: the empty column behind it was dropped."] if dropped else []
     return columns, names, said
+
+
+def _drop_headers(columns: list[Any], layout: Layout) -> tuple[list[Any], list[str]]:
+    """Without rows that repeat the column names, as in files that were joined end to end."""
+    import pyarrow.compute as pc
+
+    if layout.names is None or not columns:
+        return columns, []
+    again = pc.equal(columns[0], layout.names[0])
+    for column, name in zip(columns[1:], layout.names[1:], strict=False):
+        if not pc.any(again).as_py():
+            return columns, []
+        again = pc.and_(again, pc.equal(column, name))
+    count = pc.sum(again).as_py() or 0
+    if not count:
+        return columns, []
+    said = "1 row repeats the column names and was" if count == 1 else f"{count:,} rows repeat the column names and were"
+    return [column.filter(pc.invert(again)) for column in columns], [f"{said} dropped."]
 
 
 def _drop_totals(columns: list[Any]) -> tuple[list[Any], list[str]]:

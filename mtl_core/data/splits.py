@@ -66,7 +66,8 @@ def from_column(values: Sequence[str], name: str, rows: Rows, seed: int) -> tupl
         split[training] = _deal(rows.only(training), _HOLD_OUT, _RARE_HOLD_OUT, np.random.default_rng(seed))
         taken = int((split == VALIDATION).sum())
         warnings.append(
-            f"Split column {shown(name)} marks no validation rows: {taken:,} of the {int(training.sum()):,} training rows were taken."
+            f"Split column {shown(name)} marks no validation rows: {taken:,} of the {int(training.sum()):,} "
+            "training rows were taken."
         )
     return split, warnings
 

@@ -17,7 +17,7 @@ from mtl_core.data import splits
 from mtl_core.data.budget import budget
 from mtl_core.data.columns import Column, understand
 from mtl_core.data.encode import encode
-from mtl_core.data.leaks import find_leaks, gives_away
+from mtl_core.data.leaks import copies, find_leaks
 from mtl_core.data.limits import MIN_ROWS
 from mtl_core.data.names import clean, listed, shown
 from mtl_core.data.proposal import propose
@@ -27,6 +27,8 @@ from mtl_core.data.targets import Target, make_target
 from mtl_core.errors import SpecError, TableError, unknown
 from mtl_core.problem import TRAIN, Problem
 from mtl_core.specs import DataSpec, TargetSpec
+
+_MOST_WARNINGS = 40
 
 
 @dataclass(frozen=True)
@@ -123,7 +125,7 @@ def to_problem(data: bytes, name: str, spec: DataSpec) -> Problem:
 
 
 def _understood(data: bytes, name: str, spec: DataSpec) -> _Understood:
-    raw = read(data, name, spec.header)
+    raw = read(data, name, header=spec.header)
     spec = _with_clean_names(spec, [column.name for column in raw.columns])
     columns = understand(raw, spec.missing, spec.columns)
     targets = _targets(columns, spec)
@@ -134,7 +136,12 @@ def _understood(data: bytes, name: str, spec: DataSpec) -> _Understood:
     warnings += [note for column in columns if column.name in roles or column.usable for note in column.notes]
     warnings += [note for target in targets for note in target.notes]
     warnings += find_leaks(seen.used(), targets)
-    return replace(seen, warnings=list(dict.fromkeys(warnings)))
+    return replace(seen, warnings=_bounded(list(dict.fromkeys(warnings))))
+
+
+def _bounded(warnings: list[str]) -> list[str]:
+    more = len(warnings) - _MOST_WARNINGS
+    return warnings if more <= 0 else [*warnings[:_MOST_WARNINGS], f"There are {more:,} more warnings of this sort."]
 
 
 def _with_clean_names(spec: DataSpec, names: list[str]) -> DataSpec:
@@ -160,7 +167,8 @@ def _targets(columns: list[Column], spec: DataSpec) -> list[Target]:
     """The targets as said, or as proposed: then without those that cannot be one or that copy another."""
     by_name = {column.name: column for column in columns}
     if spec.targets:
-        aside = {**dict.fromkeys(spec.ignore, "ignored"), spec.group: "the group", spec.split: "the split"}
+        aside: dict[str | None, str] = dict.fromkeys(spec.ignore, "ignored")
+        aside |= {spec.group: "the group", spec.split: "the split"}
         for name in spec.targets:
             if name in aside:
                 raise SpecError(f"{shown(name)} cannot be a target and {aside[name]} at once: take it out of one of them.")
@@ -168,8 +176,7 @@ def _targets(columns: list[Column], spec: DataSpec) -> list[Target]:
     aside_names = {*spec.ignore, *spec.columns, spec.group, spec.split}
     targets: list[Target] = []
     for name in propose([column for column in columns if column.name not in aside_names]):
-        every = np.arange(len(targets[0].labels)) if targets else np.arange(0)
-        if any(gives_away(by_name[name], target, every) for target in targets):
+        if copies(by_name[name], targets):
             continue
         try:
             targets.append(make_target(by_name[name], TargetSpec()))
@@ -245,7 +252,8 @@ def _split(seen: _Understood, keep: Bool[np.ndarray, " rows"], spec: DataSpec) -
     groups = None if spec.group is None else _groups(by_name[spec.group])[keep]
     rows = splits.Rows(np.stack(list(labels.values()), axis=1), list(classes.values()), groups)
     if spec.split is None:
-        split, warnings = splits.assign(rows, spec.split_seed), []
+        split = splits.assign(rows, spec.split_seed)
+        warnings: list[str] = []
     else:
         split, warnings = splits.from_column(_words(by_name[spec.split], keep), spec.split, rows, spec.split_seed)
     return split, warnings + splits.check(split, labels, classes)

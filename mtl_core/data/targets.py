@@ -97,7 +97,8 @@ def _classes(column: Column, kind: Kind, where: str) -> tuple[Float[np.ndarray, 
     if column.distinct > MAX_CLASSES:
         other = "say regression, or " if column.numbers is not None else ""
         raise TableError(
-            f"{where} has {column.distinct:,} classes and at most {MAX_CLASSES} are allowed: {other}merge rare classes or choose another column."
+            f"{where} has {column.distinct:,} classes and at most {MAX_CLASSES} are allowed: "
+            f"{other}merge rare classes or choose another column."
         )
     codes, names = column.labels()
     if kind == "binary" and len(names) != 2:
@@ -106,15 +107,19 @@ def _classes(column: Column, kind: Kind, where: str) -> tuple[Float[np.ndarray, 
         )
     labels = np.where(codes < 0, np.nan, codes)
     counts = np.bincount(codes[codes >= 0], minlength=len(names))
+    notes = _spelling_notes(names, where)
     rare = [name for name, count in zip(names, counts, strict=True) if count < 3]
     if not rare:
-        return labels, names, ()
+        return labels, names, notes
     what = f"class {shown(rare[0])} has" if len(rare) == 1 else f"the classes {listed(rare)} have"
-    return (
-        labels,
-        names,
-        (f"{where}: {what} fewer than three rows, too few to be trained on, validated and tested; merge rare classes.",),
-    )
+    note = f"{where}: {what} fewer than three rows, too few to be trained on, validated and tested; merge rare classes."
+    return labels, names, (*notes, note)
+
+
+def _spelling_notes(names: tuple[str, ...], where: str) -> tuple[str, ...]:
+    folded = [name.casefold() for name in names]
+    alike = [name for name, fold in zip(names, folded, strict=True) if folded.count(fold) > 1]
+    return (f"{where}: the classes {listed(alike)} differ only in capital letters; are they meant to be one?",) if alike else ()
 
 
 def _amounts(column: Column, kind: Kind, where: str) -> tuple[Float[np.ndarray, " rows"], tuple[str, ...]]:
@@ -124,7 +129,8 @@ def _amounts(column: Column, kind: Kind, where: str) -> tuple[Float[np.ndarray, 
         )
     if column.numbers is None or (column.kind == "category" and column.codes is not None):
         raise TableError(
-            f"{where} holds words ({listed(column.labels()[1][:3])}), which {kind} does not allow: say multiclass, or binary for two classes."
+            f"{where} holds words ({listed(column.labels()[1][:3])}), which {kind} does not allow: "
+            "say multiclass, or binary for two classes."
         )
     values = column.numbers
     finite = values[np.isfinite(values)]

@@ -52,7 +52,8 @@ def _encoding(data: bytes) -> tuple[str, list[str]]:
     except UnicodeDecodeError:
         encoding = _guess(data)
         return encoding, [
-            f"The text is not UTF-8 and was read as {encoding}: look at the names and classes, and save it as UTF-8 if they look wrong."
+            f"The text is not UTF-8 and was read as {encoding}: "
+            "look at the names and classes, and save it as UTF-8 if they look wrong."
         ]
     return "utf-8", []
 
