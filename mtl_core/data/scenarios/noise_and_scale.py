@@ -1,6 +1,6 @@
 """`noise_and_scale`: regression tasks whose noise and units are known, so that a learned sigma can be judged.
 
-    z ~ N(0, I_16), x = z                                 16 features
+    z ~ N(0, I_8), x = z                                  8 features
     r = tanh(V z), unit variance                          shared representation
     f_i = a_i · r, correlation of any two = relatedness   signal of task i, unit variance
     y_i = c_i (f_i + σ_i ε_i),  ε_i ~ N(0, 1)             target in raw units
@@ -12,7 +12,10 @@
 
 A scheme that learned noise would end at σ_i. What it can see is the residual in raw units, c_i σ_i (and more, as long as
 the model is not at its best): multiplying a unit by 10 moves the learned weight by 1/100. The targets are therefore not
-standardised for training (`scaled=False`).
+standardised for training (`scaled=False`). Measured, uncertainty weighting, default budget, mean of 8 seeds, tasks 1 to 4:
+
+    spread    σ_i .20 .34 .58 1.00    residual .14 1.08 .18 1.47    learned .16 1.04 .19 1.44
+    matched   σ_i .20 .34 .58 1.00    residual .20  .32 .50  .71    learned .20  .30 .48  .67
 """
 
 from __future__ import annotations
@@ -36,7 +39,7 @@ from mtl_core.data.scenarios.base import (
 from mtl_core.problem import Problem
 from mtl_core.specs import TaskSpec
 
-LATENTS = 16
+LATENTS = 8
 
 
 def _load(
@@ -79,7 +82,7 @@ def _load(
             "irreducible": rounded(dict(zip(names, (unit * sigma) ** 2, strict=True)), 8),
             "relatedness": cosine,
         },
-        training={"epochs": 30, "batch_size": 64, "lr": 3e-3, "hidden": (64, 64)},
+        training={"epochs": 40, "batch_size": 64, "lr": 3e-3, "hidden": (64, 64)},
     )
 
 
@@ -95,15 +98,15 @@ NOISE_AND_SCALE = Scenario(
     title="Known noise, known units",
     story=(
         "Regression tasks with a known noise level and a known unit factor each. "
-        "A learned sigma follows the residual in raw units, so it recovers noise only when units are matched: "
-        "multiplying a unit by 10 changes the learned weight by 1/100 and nothing else."
+        "A learned sigma follows the residual in raw units, so it tells noisy tasks from clean ones only when units are matched: "
+        "multiplying a unit by 10 changes the learned weight by 1/100."
     ),
     synthetic=True,
     knobs={
-        "samples": Knob(2000, 200, 50_000, "Rows in all: 60 % train, 20 % validation, 20 % test."),
-        "tasks": Knob(4, 2, 12, "Number of regression tasks."),
-        "noise": Knob(0.1, 0.01, 2.0, "Noise σ of the first task, against a signal of standard deviation 1."),
-        "noise_ratio": Knob(10.0, 1.0, 100.0, "Noise of the last task over that of the first."),
+        "samples": Knob(4000, 200, 50_000, "Rows in all: 60 % train, 20 % validation, 20 % test."),
+        "tasks": Knob(4, 2, 8, "Number of regression tasks."),
+        "noise": Knob(0.2, 0.01, 2.0, "Noise σ of the first task, against a signal of standard deviation 1."),
+        "noise_ratio": Knob(5.0, 1.0, 100.0, "Noise of the last task over that of the first."),
         "scale_ratio": Knob(10.0, 1.0, 1000.0, "Largest unit factor over the smallest (units = spread)."),
         "units": Knob("spread", None, None, "spread: units differ; matched: every target has variance 1.", ("spread", "matched")),
         "relatedness": Knob(0.5, -1.0, 1.0, "Correlation of any two tasks' signals; raised to -1/(tasks - 1) where it is below."),
