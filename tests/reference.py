@@ -6,7 +6,7 @@ parameter is an `nn.Parameter` in a `torch.optim.Adam`. Losses are dictionaries 
 that an absent task is absent in the plainest sense.
 
 Conventions (the product's, stated in its documentation): the weights of a step come from the scheme's state before
-that step; a step without any task is no step; gate(smooth(every(scheme))).
+that step; the model does not step when no task has a weight; gate(smooth(every(scheme))).
 """
 
 from __future__ import annotations
@@ -17,10 +17,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812  (its usual name)
 
+from mtl_core.problem import Problem
 from mtl_core.specs import ArmSpec, GateSpec, TaskSpec
 
 Losses = dict[str, Tensor]
@@ -257,13 +259,33 @@ class Weighting:
         self, arm: ArmSpec, tasks: tuple[TaskSpec, ...], lr: float, steps_per_epoch: int, labelled: Mapping[str, float]
     ) -> None:
         self.arm = arm
-        self.twin = TWINS[arm.scheme](tasks, lr, steps_per_epoch, **arm.settings)
+        recomputations = math.ceil(steps_per_epoch / (arm.every or 1))  # the epoch of a scheme that is asked every k steps
+        self.twin = TWINS[arm.scheme](tasks, lr, recomputations, **arm.settings)
         self.in_data = labelled
         self.batches = 0
         self.average_share = dict.fromkeys((task.name for task in tasks), 0.0)
         self.calls = 0
         self.kept: dict[str, float] = {}
         self.smoothed: dict[str, float] = {}
+        self.totals: list[float] = []  # the paper's scalar at each step with a task
+
+    def objective(self, losses: Mapping[str, float]) -> float:
+        """The paper's scalar for these losses under the present state."""
+        return self.twin.total({name: torch.tensor(loss, dtype=torch.float64) for name, loss in losses.items()}).item()
+
+    def sigma(self) -> dict[str, float]:
+        """Standard deviation that a learned log-variance stands for; the scale of a Laplace density for an L1 loss."""
+        parameters = {name: parameter.item() for name, parameter in self.twin.parameters.items()}
+        if isinstance(self.twin, SoftplusTwin):
+            return {name: math.sqrt(1 + math.exp(u)) for name, u in parameters.items()}
+        if not parameters:
+            return {}
+        if self.arm.settings["clamp"] is not None:  # the variance in the quotient is what counts, in either form
+            low, high = self.arm.settings["clamp"]
+            parameters = {name: min(max(s, low), high) for name, s in parameters.items()}
+        per_task = self.arm.settings["likelihood"] == "per_task"
+        halves = {name: 1.0 if per_task and self.twin.tasks[name].loss == "l1" else 0.5 for name in parameters}
+        return {name: math.exp(halves[name] * s) for name, s in parameters.items()}
 
     def step(self, losses: Mapping[str, float], labelled: Mapping[str, float]) -> dict[str, float]:
         """Weights of the tasks that take part in this step; losses hold those with labels and a finite loss."""
@@ -307,6 +329,7 @@ class Weighting:
             return {}, lambda: twin.learn({})  # time passes all the same: an epoch is a number of steps
         leaves = {name: torch.tensor(loss, dtype=torch.float64, requires_grad=True) for name, loss in present.items()}
         total = twin.total(leaves)
+        self.totals.append(total.item())
         weights = {
             name: float(g)
             for name, g in zip(leaves, torch.autograd.grad(total, list(leaves.values()), retain_graph=True), strict=True)
@@ -344,44 +367,75 @@ class Net(nn.Module):
         super().__init__()
         widths = (features, *hidden)
         self.trunk = nn.ModuleList(nn.Linear(a, b, dtype=torch.float64) for a, b in itertools.pairwise(widths))
-        self.heads = nn.ModuleDict({task.name: nn.Linear(widths[-1], task.outputs, dtype=torch.float64) for task in tasks})
+        self.heads = nn.ModuleList(nn.Linear(widths[-1], task.outputs, dtype=torch.float64) for task in tasks)
+        self.tasks = tasks
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
         for layer in self.trunk:
             x = torch.relu(layer(x))
-        return {name: head(x) for name, head in self.heads.items()}
+        return {task.name: head(x) for task, head in zip(self.tasks, self.heads, strict=True)}
 
 
 @dataclass
 class Run:
-    """One run: a net, its optimizer, its weighting; `weights` and `losses` hold one dictionary a step."""
+    """One run: a net, its optimizer, its weighting. Each epoch leaves its steps' weights, losses and label counts."""
 
     net: Net
-    tasks: tuple[TaskSpec, ...]
     weighting: Weighting
     optimizer: torch.optim.Optimizer
     weights: list[dict[str, float]] = field(default_factory=list)
     losses: list[dict[str, float]] = field(default_factory=list)
+    labels: list[dict[str, int]] = field(default_factory=list)
     skipped: int = 0
 
     def step(self, x: Tensor, targets: Mapping[str, Tensor]) -> None:
-        """Forward, weights, backward, step; a step without any task is skipped and counted."""
+        """Forward, weights, backward, step."""
         outputs = self.net(x)
-        found = {task.name: task_loss(task, outputs[task.name], targets[task.name]) for task in self.tasks}
+        found = {task.name: task_loss(task, outputs[task.name], targets[task.name]) for task in self.net.tasks}
         labelled = {name: float(torch.isfinite(target).double().mean()) for name, target in targets.items()}
         losses = {name: loss for name, loss in found.items() if loss is not None and bool(torch.isfinite(loss))}
-        weights = self.weighting.step({name: float(loss.detach()) for name, loss in losses.items()}, labelled)
-        self.losses.append({name: float(loss.detach()) for name, loss in losses.items()})
+        values = {name: loss.item() for name, loss in losses.items()}
+        weights = self.weighting.step(values, labelled)
+        self.losses.append(values)
         self.weights.append(weights)
-        if not weights:
+        self.labels.append({name: int(torch.isfinite(target).sum()) for name, target in targets.items()})
+        if not any(weights.values()):
             self.skipped += 1
             return
         self.optimizer.zero_grad(set_to_none=True)
         torch.stack([weight * losses[name] for name, weight in weights.items()]).sum().backward()
         self.optimizer.step()
 
+    def epoch(self, x: Tensor, targets: Mapping[str, Tensor], order: Tensor, batch_size: int) -> None:
+        """One pass over the training rows in this order."""
+        self.weights, self.losses, self.labels = [], [], []
+        for rows in order.split(batch_size):
+            self.step(x[rows], {name: target[rows] for name, target in targets.items()})
+
+    def judge(self, x: Tensor, targets: Mapping[str, Tensor]) -> dict[str, float]:
+        """Raw loss of each task with labels on a whole split."""
+        with torch.no_grad():
+            outputs = self.net(x)
+            found = {task.name: task_loss(task, outputs[task.name], targets[task.name]) for task in self.net.tasks}
+        return {name: float(loss) for name, loss in found.items() if loss is not None}
+
 
 def optimizer_for(net: Net, kind: str, lr: float, weight_decay: float) -> torch.optim.Optimizer:
     """torch's own Adam, AdamW or SGD over the model's parameters; weighting parameters are not among them."""
     makers: dict[str, Any] = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
     return makers[kind](net.parameters(), lr=lr, weight_decay=weight_decay)
+
+
+def prepared(problem: Problem, split: int) -> tuple[Tensor, dict[str, Tensor]]:
+    """Features standardised and regression targets z-scored by the training rows, in double precision; NaN stays NaN."""
+    train, inside = problem.split == 0, problem.split == split
+    x = np.asarray(problem.features, dtype=np.float64)
+    spread = x[train].std(0)
+    x = (x - x[train].mean(0)) / np.where(spread > 0, spread, 1)
+    targets = {}
+    for task in problem.tasks:
+        y = np.asarray(problem.targets[task.name], dtype=np.float64)
+        if task.kind in ("regression", "multi_output") and task.scaled:
+            y = (y - np.nanmean(y[train], 0)) / np.nanstd(y[train], 0)
+        targets[task.name] = torch.tensor(y[inside])
+    return torch.tensor(x[inside]), targets

@@ -1,0 +1,140 @@
+"""Every lane is a plain PyTorch loop: one model, one run, torch's own optimizers, from the same start on the same batches."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import numpy as np
+import pytest
+from engine_cases import EPOCHS, NAMES, Plain, column, columns, problem, run_spec, train
+
+from mtl_core.schemes import SCHEMES
+from mtl_core.specs import ArmSpec, RunSpec
+
+SETTINGS: dict[str, list[dict[str, Any]]] = {
+    "equal": [{}, {"reduction": "sum"}],
+    "fixed": [{"weights": dict(zip(NAMES, [1.0, 0.5, 2.0, 1.0, 0.0, 3.0, 0.1, 0.4, 0.2], strict=True))}],
+    "uncertainty": [
+        {},
+        {"likelihood": "shared_half", "initial": "priors", "clamp": [-0.1, 0.9], "regulariser": 0.01, "lr_factor": 10.0},
+        {"likelihood": "shared_half", "clamp": [-0.05, 0.05], "clamp_form": "coefficient", "lr_factor": 3.0},
+    ],
+    "softplus": [{}, {"initial": -1.0, "lr_factor": 5.0}],
+    "dwa": [{}, {"temperature": 0.2, "ratio_clamp": [0.9, 1.05]}],
+    "gls": [{}],
+    "scale_invariant": [{}, {"epsilon": 0.9}],
+}
+WRAPPERS: dict[str, dict[str, Any]] = {
+    "smooth": {"smooth": 0.2},
+    "every": {"every": 4},
+    "hard batch": {"gate": {"mode": "hard", "threshold": 0.2, "scope": "batch"}},
+    "hard window": {"gate": {"mode": "hard", "threshold": 0.25, "scope": "window", "window": 5}},
+    "hard dataset": {"gate": {"mode": "hard", "threshold": 0.2, "scope": "dataset"}},
+    "soft window": {"gate": {"mode": "soft", "threshold": 0.2, "scope": "window"}},
+    "all": {"gate": {"mode": "soft", "threshold": 0.3, "scope": "batch", "sharpness": 7.0}, "smooth": 0.5, "every": 3},
+}
+assert set(SETTINGS) == set(SCHEMES), "a new scheme needs a lane here"
+
+
+def _arms() -> dict[str, ArmSpec]:
+    bare = {f"{name}{i}": ArmSpec(scheme=name, settings=s) for name, variants in SETTINGS.items() for i, s in enumerate(variants)}
+    wrapped = {
+        f"{name} {wrapper}": ArmSpec(scheme=name, settings=SETTINGS[name][-1], **more)
+        for name in ("equal", "uncertainty", "softplus", "dwa", "gls")
+        for wrapper, more in WRAPPERS.items()
+    }
+    return bare | wrapped
+
+
+ARMS = _arms()
+
+
+@functools.cache
+def runs() -> dict[str, RunSpec]:
+    """One lane an arm; seeds, learning rates and weight decays differ from lane to lane."""
+    return {
+        name: run_spec(arm, seed=3 + number % 3, lr=(0.003, 0.01, 0.02)[number % 3], weight_decay=0.05 * (number % 2))
+        for number, (name, arm) in enumerate(ARMS.items())
+    }
+
+
+@functools.cache
+def together() -> Any:
+    """All of them as lanes of one batch."""
+    return train(list(runs().values()))
+
+
+def _follows(plain: Plain, lane: int, training: Any, records: Any) -> None:
+    """Losses, weights and validation of every epoch."""
+    seen = {name: columns(training, records, "train", name)[:, lane] for name in ("loss", "weight")}
+    validation = columns(training, records, "validation", "loss")[:, lane]
+    for epoch in range(len(records)):
+        for ours, theirs in ((seen["weight"], plain.weight), (seen["loss"], plain.loss), (validation, plain.validation)):
+            expected = [theirs[epoch].get(name, np.nan) for name in NAMES]
+            np.testing.assert_allclose(ours[epoch], expected, rtol=1e-9, atol=1e-12, err_msg=f"epoch {epoch + 1}")
+
+
+@pytest.mark.parametrize("name", ARMS)
+def test_a_lane_follows_the_plain_loop_for_sixty_steps(name: str) -> None:
+    training, records = together()
+    lane = list(runs()).index(name)
+    plain = Plain(runs()[name], problem())
+    assert len(records) == EPOCHS
+    assert training.results()[lane].steps == 60
+    _follows(plain, lane, training, records)
+
+
+@pytest.mark.parametrize("name", [name for name in ARMS if " " not in name])
+def test_the_learned_objective_and_sigma_are_the_papers(name: str) -> None:
+    """`learned_total` is the scalar of the paper: its mean over the steps, and what it says on validation."""
+    training, records = together()
+    lane = list(runs()).index(name)
+    plain = Plain(runs()[name], problem())
+    ours = np.column_stack([column(training, records, split, "", "learned_total")[:, lane] for split in ("train", "validation")])
+    np.testing.assert_allclose(ours, np.array(plain.total), rtol=1e-8)
+    sigma = columns(training, records, "train", "sigma")[:, lane]
+    np.testing.assert_allclose(sigma, [[epoch.get(task, np.nan) for task in NAMES] for epoch in plain.sigma], rtol=1e-9)
+
+
+def test_the_lanes_here_really_differ_and_really_learn() -> None:
+    training, records = together()
+    criterion = column(training, records, "validation", "", "criterion")
+    assert (criterion.min(0) < criterion[0]).mean() > 0.9
+    weights = columns(training, records, "train", "weight")
+    of_uncertainty = weights[:, list(runs()).index("uncertainty0")]
+    assert (np.abs(of_uncertainty[-1] / of_uncertainty[0] - 1) > 0.02).sum() >= 5, "learned weights never moved"
+    assert len({tuple(np.round(weights[-1, lane], 9)) for lane in range(len(ARMS))}) > 0.9 * len(ARMS)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_other_optimizers_follow_torchs_own(optimizer: str) -> None:
+    arms = [ARMS["equal1"], ARMS["uncertainty1"], ARMS["softplus0"], ARMS["dwa1"]]
+    specs = [
+        run_spec(arm, seed=n % 2, optimizer=optimizer, lr=0.002 * (n + 1), weight_decay=0.1 * n) for n, arm in enumerate(arms)
+    ]
+    training, records = train(specs)
+    for lane, spec in enumerate(specs):
+        _follows(Plain(spec, problem()), lane, training, records)
+
+
+@pytest.mark.parametrize("hidden", [(), (5,), (6, 5, 4)])
+def test_any_depth_follows_the_plain_loop(hidden: tuple[int, ...]) -> None:
+    spec = run_spec(ARMS["uncertainty0"], seed=1, hidden=hidden, epochs=9)
+    training, records = train([spec])
+    _follows(Plain(spec, problem()), 0, training, records)
+
+
+def test_one_batch_an_epoch_follows_the_plain_loop() -> None:
+    spec = run_spec(ARMS["dwa0"], seed=1, batch_size=1000, epochs=50)
+    training, records = train([spec])
+    _follows(Plain(spec, problem()), 0, training, records)
+
+
+@pytest.mark.parametrize("name", ["equal0", "uncertainty1", "dwa all", "gls hard batch"])
+def test_final_test_losses_are_the_plain_loops(name: str) -> None:
+    training, _ = together()
+    result = training.results()[list(runs()).index(name)]
+    plain = Plain(runs()[name], problem())
+    for task, loss in plain.test.items():
+        assert result.metrics["final"]["test"][task]["loss"] == pytest.approx(loss, rel=1e-9), task
