@@ -132,8 +132,8 @@ class Queue(Protocol):
     def claim(self, worker: str, experiment_id: str | None = None) -> Claim | None:
         """Take the batch that waits longest, or one whose worker died; None when there is none.
 
-        A dead process on this machine is seen at once, anything else when its lease has run out. With an experiment,
-        only batches with one of its runs.
+        A worker that is not registered counts as dead. A dead process on this machine is seen at once, anything else
+        when its lease has run out. With an experiment: only batches with one of its runs.
         """
 
     def begin(self, claim: Claim, channels: Sequence[Channel], versions: Mapping[str, str]) -> None:

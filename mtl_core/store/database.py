@@ -146,7 +146,5 @@ def _upgrade(connection: Connection, found: str | None) -> None:
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
     if found is not None and found not in known:
-        raise StoreError(
-            f"The store {url} was made by a newer version of this program. Update the program, or use another store."
-        )
+        raise StoreError("This store was made by a newer version of the program. Update the program, or use another store.")
     command.upgrade(config, "head")

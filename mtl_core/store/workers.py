@@ -13,7 +13,8 @@ from mtl_core.store.database import Database
 from mtl_core.store.schema import workers
 
 STARTING = 60.0  # seconds that a reserved worker may take to enter itself; so long a crashing one is not tried again
-SILENT = 60.0  # seconds without a heartbeat after which a process elsewhere is given up
+SILENT = 60.0  # seconds without a heartbeat after which a process elsewhere is not counted on
+FORGOTTEN = 86_400.0  # and after which it is forgotten
 
 
 class SqlWorkers:
@@ -53,7 +54,7 @@ class SqlWorkers:
         host = processes.me().host
         with self._database.write() as connection:
             living = self._living(connection)
-            connection.execute(delete(workers).where(workers.c.id.not_in([one.id for one in living])))
+            self._forget(connection)
             present = [one for one in living if one.kind == "process" and one.host == host]
             names = [uuid.uuid4().hex[:12] for _ in range(count - len(present))]
             for name in names:
@@ -67,9 +68,24 @@ class SqlWorkers:
 
     def _living(self, connection: Connection) -> list[Worker]:
         now = self._database.clock()
-        columns = [workers.c[name] for name in Worker._fields]
-        rows = [Worker(*row) for row in connection.execute(select(*columns).order_by(workers.c.started))]
-        return [one for one in rows if _lives(one, now)]
+        return [one for one in _rows(connection) if _lives(one, now)]
+
+    def _forget(self, connection: Connection) -> None:
+        """Processes elsewhere that fell silent may wake up again; one that ended here will not."""
+        oldest = self._database.clock() - FORGOTTEN
+        ended = [one.id for one in _rows(connection) if one.heartbeat < oldest or _ended(one, self._database.clock())]
+        connection.execute(delete(workers).where(workers.c.id.in_(ended)))
+
+
+def _rows(connection: Connection) -> list[Worker]:
+    columns = [workers.c[name] for name in Worker._fields]
+    return [Worker(*row) for row in connection.execute(select(*columns).order_by(workers.c.started))]
+
+
+def _ended(worker: Worker, now: float) -> bool:
+    if worker.state == "starting":
+        return now - worker.heartbeat > STARTING
+    return processes.alive(worker.host, worker.pid, worker.birth) is False
 
 
 def _lives(worker: Worker, now: float) -> bool:
