@@ -72,6 +72,10 @@ def _parse(text: str, layout: Layout, name: str) -> list[Any]:
         )
     except (pa.ArrowInvalid, pa.ArrowCapacityError) as error:
         raise _ragged(text, layout, name) from error
+    last = table.columns[-1][-1].as_py() if table.num_rows else ""
+    if "\n" in last and text.count('"') % 2:
+        line = text.count("\n") - last.count("\n") + 1
+        raise TableError(f'{shown(name)}, line {line}: a quotation mark (") is opened and not closed; close it or take it out.')
     return list(table.columns)
 
 
@@ -83,10 +87,10 @@ def _ragged(text: str, layout: Layout, name: str) -> TableError:
         )
     more = f" ({like} lines in all do not fit)" if like > 1 else ""
     found = "1 field" if fields == 1 else f"{fields} fields"
-    return TableError(
-        f"{shown(name)}, line {line}: {found} where the table has {layout.width} columns{more}; correct the line, "
-        "or put quotation marks around text that holds the delimiter."
-    )
+    advice = "correct the line, or put quotation marks around text that holds the delimiter"
+    if text.count('"') % 2:
+        advice = 'look there for a quotation mark (") that is opened and not closed'
+    return TableError(f"{shown(name)}, line {line}: {found} where the table has {layout.width} columns{more}; {advice}.")
 
 
 def _drop_trailing(columns: list[Any], layout: Layout) -> tuple[list[Any], list[str], list[str]]:
