@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from mtl_core.data import scenarios
 from mtl_core.engine import Training, warm
 from mtl_core.lanes.evaluate import evaluate
-from mtl_core.lanes.models import init_parameters, shape_of, to_module, views
+from mtl_core.lanes.models import PlainModel, init_parameters, shape_of, to_module, views
 from mtl_core.lanes.rng import batch_order
 from mtl_core.lanes.tensors import Rows, Tensors, to_tensors
 from mtl_core.specs import ExperimentSpec, RunSpec, TaskSpec, parse_experiment, resolve
@@ -123,7 +123,7 @@ def _products(problem: Problem, data: Tensors, runs: list[RunSpec], steps: int) 
 # --- the plain loop ---------------------------------------------------------------------------------------------------
 
 
-def plain_run(problem: Problem, data: Tensors, run: RunSpec) -> nn.Module:
+def plain_run(problem: Problem, data: Tensors, run: RunSpec) -> PlainModel:
     """One run as most people write it: equal weights, or Kendall's log-variances as parameters of the optimizer."""
     train, tasks = data.splits[0], problem.tasks
     shape = shape_of(train.features.shape[1], run.training.hidden or (), tasks)
@@ -168,9 +168,9 @@ def _plain_loss(task: TaskSpec, outputs: Tensor, targets: Tensor, valid: Tensor)
     return zinb_nll(outputs[labelled], targets[labelled]).mean()
 
 
-def _in_lane_order(model: nn.Module) -> list[Tensor]:
+def _in_lane_order(model: PlainModel) -> list[Tensor]:
     """The parameters as a lane keeps them, so that the same evaluation judges both."""
-    linear = [layer for layer in model.trunk if isinstance(layer, nn.Linear)]  # type: ignore[union-attr]
-    heads = list(model.heads)  # type: ignore[union-attr]
-    parts = [part for layer in linear for part in (layer.weight.mT, layer.bias)]
-    return [*parts, torch.cat([head.weight.mT for head in heads], 1), torch.cat([head.bias for head in heads])]
+    trunk = [layer for layer in model.trunk if isinstance(layer, nn.Linear)]
+    heads = [layer for layer in model.heads if isinstance(layer, nn.Linear)]
+    parts = [part for layer in trunk for part in (layer.weight.mT, layer.bias)]
+    return [*parts, *(torch.cat([head.weight, head.bias.unsqueeze(1)], 1) for head in heads)]

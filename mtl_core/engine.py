@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from mtl_core.baselines import baseline_losses
@@ -25,12 +25,12 @@ from mtl_core.devices import choose_device
 from mtl_core.lanes.checkpoints import pack, unpack
 from mtl_core.lanes.evaluate import evaluate
 from mtl_core.lanes.live import Batch, LiveLanes, Step
-from mtl_core.lanes.models import init_parameters, shape_of
+from mtl_core.lanes.models import head_owners, init_parameters, shape_of
 from mtl_core.lanes.optim import Optimizer
 from mtl_core.lanes.recorder import EpochSums, share
 from mtl_core.lanes.results import Outcome, run_results
 from mtl_core.lanes.rng import batch_order
-from mtl_core.lanes.tensors import to_tensors
+from mtl_core.lanes.tensors import Rows, to_tensors
 from mtl_core.lanes.weighing import Weighing, ordered
 from mtl_core.records import Channel, RunResult, Status, channels
 from mtl_core.schemes.base import Setup, Signals
@@ -83,6 +83,7 @@ class Training:
         breath = time.monotonic()
         while self.epoch < self.epochs and len(self.live.seats):
             sums = EpochSums(self.live.flat.new_zeros(len(self.live.seats), len(self.problem.tasks)))
+            self.idle = torch.zeros_like(self.live.seats)
             for batch in self._batches(self.epoch + 1):
                 step = self.live.step(batch)
                 sums.add(step.signals, step.weighed, step.labels)
@@ -97,19 +98,28 @@ class Training:
         train = self.data.splits[0]
         order = torch.stack([batch_order(seed, epoch, len(train)) for seed in self.seeds]).to(self._place)
         for rows in order.split(self.batch_size, 1):
-            valid = self.data.by_task(train.valid[rows])
-            labels = torch.stack([v.sum((-2, -1)) for v in valid], -1).to(self.dtype)
-            yield Batch(train.features[rows], self.data.by_task(train.targets[rows]), valid, labels)
+            yield self._batch(train, rows)
+
+    def _batch(self, train: Rows, rows: Int[Tensor, "seeds rows"]) -> Batch:
+        member = self.data.membership
+        features, targets, labelled, unlabelled = (
+            part.index_select(0, rows.flatten()).unflatten(0, rows.shape)
+            for part in (train.features, train.targets, train.valid, train.unlabelled)
+        )
+        valid = labelled.to(self.dtype)
+        labels = valid.sum(1) @ member
+        weights = valid * (labels.clamp(min=1).reciprocal() @ member.T).unsqueeze(1)
+        elements = member.sum(0) * rows.shape[1]
+        return Batch(features, targets, weights, unlabelled, labels, labels / elements)
 
     def _note(self, step: Step) -> None:
         """Count the step; report lanes that have just diverged or that their scheme refuses."""
         self.steps += 1
-        seats = self.live.seats
-        self.outcome.skipped[seats] += step.skipped.to(torch.int64)
-        for seat in seats[step.diverged].tolist():
-            self.outcome.end(seat, "diverged", f"diverged at step {self.steps}", self.epoch, self.steps)
-        if self._refusing.any():
-            negative = (step.signals.losses < 0) & self._refusing[seats].unsqueeze(-1) & ~self.live.frozen.unsqueeze(-1)
+        self.idle += step.idle
+        for lane in step.diverged:
+            self.outcome.end(int(self.live.seats[lane]), "diverged", f"diverged at step {self.steps}", self.epoch, self.steps)
+        if self._refuses:
+            negative = (step.signals.losses < 0) & self._refusing[self.live.seats].unsqueeze(-1)
             for lane, task in negative.nonzero().tolist():
                 self._refuse(lane, task, float(step.signals.losses[lane, task]))
 
@@ -136,6 +146,7 @@ class Training:
         values[seats] = np.column_stack([*parts, train_total, learned, criterion])
         ended = [seat for seat in seats if self.outcome.status[seat] in ("diverged", "failed")]
         values[ended] = np.nan
+        self.outcome.skipped[self.live.seats] += self.idle
         self._retire(seats)
         self._resume_point = self._state()
         return EpochRecord(self.epoch, values, tuple(self.outcome.status))
@@ -204,10 +215,13 @@ class Training:
         setup = Setup(tasks, (len(runs),), lr, steps, shares)
         weighing = Weighing.start([run.arm for run in runs], setup)
         refusing = dict(zip(order, weighing.needs_positive_losses(), strict=True))
+        self._refuses = any(refusing.values())
         self._refusing = torch.tensor([refusing[lane] for lane in range(len(runs))], device=self._place)
         slots = torch.tensor([self.seeds.index(run.seed) for run in runs], device=self._place)
-        optimizer = Optimizer.start(training.optimizer, flat, lr, decay)
-        return LiveLanes(tasks, shape, flat, optimizer, weighing, torch.tensor(order, device=self._place), slots)
+        optimizer = Optimizer.start(
+            training.optimizer, flat, shape.trunk_parameters, head_owners(shape).to(self._place), lr, decay
+        )
+        return LiveLanes(tasks, shape, optimizer, weighing, torch.tensor(order, device=self._place), slots)
 
     def _choose_criterion(self) -> Generator[None, None, None]:
         """Fixed weights and scale of every lane; `single_task` trains its references first."""
@@ -257,7 +271,7 @@ class Training:
             "steps": self.steps,
             "seats": live.seats,
             "flat": live.flat.clone(),
-            "optimizer": [part.clone() for part in (optimizer.mean, optimizer.square, optimizer.steps)],
+            "optimizer": [part.clone() for part in optimizer.memory],
             "schemes": live.weighing.leaves(),
             "watch": {name: torch.from_numpy(array.copy()) for name, array in self.watch.arrays().items()},
             "outcome": self.outcome.state(),
@@ -268,9 +282,9 @@ class Training:
         self.epoch, self.steps = state["epoch"], state["steps"]
         kept = torch.isin(self.live.seats.cpu(), state["seats"].cpu()).to(self._place)
         self.live = self.live.select(kept)
-        self.live.flat.copy_(state["flat"])
         optimizer = self.live.optimizer
-        for part, saved in zip((optimizer.mean, optimizer.square, optimizer.steps), state["optimizer"], strict=True):
+        optimizer.flat.copy_(state["flat"])
+        for part, saved in zip(optimizer.memory, state["optimizer"], strict=True):
             part.copy_(saved)
         self.live.weighing.fill([[leaf.to(self._place) for leaf in leaves] for leaves in state["schemes"]])
         self.watch = Watch(**{name: tensor.numpy().copy() for name, tensor in state["watch"].items()})

@@ -71,13 +71,14 @@ def _binary(logits: Float[Tensor, "lanes rows"], labels: Float[Tensor, " rows"])
     guessed = logits > 0
     hits = (guessed & positive).sum(-1).to(logits.dtype)
     marked = guessed.sum(-1) + positive.sum()
-    return {
+    found = {
         "auroc": auroc(logits[:, positive], logits[:, ~positive]),
         "average_precision": average_precision(logits, positive),
         "f1": torch.where(marked > 0, 2 * hits / marked.clamp(min=1), 0.0) if len(labels) else _mean(logits),
         "accuracy": _mean((guessed == positive).to(logits.dtype)),
         "positive_rate": _mean(guessed.to(logits.dtype)),
     }
+    return {name: torch.where(_finite(logits), value, torch.nan) for name, value in found.items()}
 
 
 def auroc(positives: Float[Tensor, "lanes positives"], negatives: Float[Tensor, "lanes negatives"]) -> Float[Tensor, " lanes"]:
@@ -95,7 +96,7 @@ def average_precision(scores: Float[Tensor, "lanes rows"], positive: Bool[Tensor
     every, marked = (-scores).sort(-1).values, (-scores[:, positive]).sort(-1).values
     at_least = torch.searchsorted(every, marked, right=True)
     hits = torch.searchsorted(marked, marked, right=True)
-    return torch.where(_finite(scores), (hits / at_least.clamp(min=1)).to(scores.dtype).mean(-1), torch.nan)
+    return torch.where(_finite(scores), (hits.to(scores.dtype) / at_least.clamp(min=1)).mean(-1), torch.nan)
 
 
 def _finite(scores: Tensor) -> Tensor:

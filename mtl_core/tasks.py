@@ -10,12 +10,13 @@ Losses (mean over valid elements, natural units of the kind, no 1/2 in the squar
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
+from torch.nn.functional import huber_loss, softplus
 
 if TYPE_CHECKING:
     from mtl_core.specs import TaskSpec
@@ -34,45 +35,118 @@ def task_loss(
 
     `targets` are class indices, counts or scaled values, with any finite number where `valid` is False.
     """
-    rows = valid if task.kind in ("regression", "multi_output") else valid[..., :1]
-    outputs = outputs.masked_fill(~rows, 0.0)
-    elements = element_loss(task, outputs, targets)
-    total = (elements * rows).sum((-2, -1))
-    return total / rows.sum((-2, -1)).clamp(min=1)
+    weights = valid.to(outputs.dtype)
+    weights = weights / weights.sum((-2, -1), keepdim=True).clamp(min=1)
+    return weighted_loss(task, outputs.masked_fill(~valid, 0.0), targets, weights)
+
+
+def weighted_loss(
+    task: TaskSpec,
+    outputs: Float[Tensor, "*lanes rows outputs"],
+    targets: Float[Tensor, "*lanes rows width"],
+    weights: Float[Tensor, "*lanes rows width"],
+) -> Float[Tensor, "*lanes"]:
+    """Sum of weighted element losses; outputs must already be 0 where the weight is."""
+    return (element_loss(task, outputs, targets) * weights).sum((-2, -1))
 
 
 def element_loss(task: TaskSpec, outputs: Tensor, targets: Tensor) -> Float[Tensor, "*lanes rows width"]:
     """Loss of every element, unmasked."""
-    functional = torch.nn.functional
-    if task.loss == "mse":
-        return (outputs - targets) ** 2
-    if task.loss == "l1":
-        return (outputs - targets).abs()
-    if task.loss == "huber":
-        return functional.huber_loss(outputs, targets.expand_as(outputs), reduction="none", delta=task.huber_delta)
-    if task.loss == "ce":
-        return _cross_entropy(outputs, targets, task.label_smoothing)
-    if task.loss == "zinb":
-        return zinb_nll(outputs, targets)
-    if task.loss == "poisson":
-        return torch.exp(outputs.clamp(max=LOG_RATE_LIMIT)) - targets * outputs + torch.lgamma(targets + 1)
-    return _binary(task, outputs, targets)
+    return LOSSES[task.loss][0](task, outputs, targets)
 
 
-def _cross_entropy(logits: Tensor, classes: Tensor, smoothing: float) -> Tensor:
+def element_slope(task: TaskSpec, outputs: Tensor, targets: Tensor) -> Float[Tensor, "*lanes rows outputs"]:
+    """Derivative of the element losses with respect to the outputs, in closed form: training needs no graph."""
+    return LOSSES[task.loss][1](task, outputs, targets)
+
+
+def _squared(_: TaskSpec, outputs: Tensor, targets: Tensor) -> Tensor:
+    return (outputs - targets) ** 2
+
+
+def _squared_slope(_: TaskSpec, outputs: Tensor, targets: Tensor) -> Tensor:
+    return 2 * (outputs - targets)
+
+
+def _absolute(_: TaskSpec, outputs: Tensor, targets: Tensor) -> Tensor:
+    return (outputs - targets).abs()
+
+
+def _absolute_slope(_: TaskSpec, outputs: Tensor, targets: Tensor) -> Tensor:
+    return (outputs - targets).sign()
+
+
+def _huber(task: TaskSpec, outputs: Tensor, targets: Tensor) -> Tensor:
+    return huber_loss(outputs, targets.expand_as(outputs), reduction="none", delta=task.huber_delta)
+
+
+def _huber_slope(task: TaskSpec, outputs: Tensor, targets: Tensor) -> Tensor:
+    return (outputs - targets).clamp(-task.huber_delta, task.huber_delta)
+
+
+def _cross_entropy(task: TaskSpec, logits: Tensor, classes: Tensor) -> Tensor:
     log_shares = torch.log_softmax(logits, -1)
     chosen = log_shares.gather(-1, classes.long().expand(*logits.shape[:-1], 1))
-    if not smoothing:
+    if not task.label_smoothing:
         return -chosen
-    return -(1 - smoothing) * chosen - smoothing * log_shares.mean(-1, keepdim=True)
+    return -(1 - task.label_smoothing) * chosen - task.label_smoothing * log_shares.mean(-1, keepdim=True)
+
+
+def _cross_entropy_slope(task: TaskSpec, logits: Tensor, classes: Tensor) -> Tensor:
+    slope = torch.softmax(logits, -1)
+    if task.label_smoothing:
+        slope = slope - task.label_smoothing / task.outputs
+    places = classes.long().expand(*logits.shape[:-1], 1)
+    return slope.scatter_add(-1, places, slope.new_full((1,) * slope.dim(), task.label_smoothing - 1).expand(places.shape))
 
 
 def _binary(task: TaskSpec, logits: Tensor, labels: Tensor) -> Tensor:
-    log_yes, log_no = torch.nn.functional.logsigmoid(logits), torch.nn.functional.logsigmoid(-logits)
-    yes, no = task.positive_weight * labels * log_yes, (1 - labels) * log_no
-    if task.loss == "bce":
-        return -yes - no
-    return -yes * torch.sigmoid(-logits) ** task.focal_gamma - no * torch.sigmoid(logits) ** task.focal_gamma
+    return task.positive_weight * labels * softplus(-logits) + (1 - labels) * softplus(logits)
+
+
+def _binary_slope(task: TaskSpec, logits: Tensor, labels: Tensor) -> Tensor:
+    yes = torch.sigmoid(logits)
+    return (1 - labels) * yes - task.positive_weight * labels * (1 - yes)
+
+
+def _focal(task: TaskSpec, logits: Tensor, labels: Tensor) -> Tensor:
+    yes, no = torch.sigmoid(logits), torch.sigmoid(-logits)
+    positive = task.positive_weight * labels * no**task.focal_gamma * softplus(-logits)
+    return positive + (1 - labels) * yes**task.focal_gamma * softplus(logits)
+
+
+def _focal_slope(task: TaskSpec, logits: Tensor, labels: Tensor) -> Tensor:
+    yes, no, gamma = torch.sigmoid(logits), torch.sigmoid(-logits), task.focal_gamma
+    positive = -task.positive_weight * labels * no**gamma * (gamma * yes * softplus(-logits) + no)
+    return positive + (1 - labels) * yes**gamma * (gamma * no * softplus(logits) + yes)
+
+
+def _poisson(_: TaskSpec, log_rate: Tensor, counts: Tensor) -> Tensor:
+    return torch.exp(log_rate.clamp(max=LOG_RATE_LIMIT)) - counts * log_rate + torch.lgamma(counts + 1)
+
+
+def _poisson_slope(_: TaskSpec, log_rate: Tensor, counts: Tensor) -> Tensor:
+    return torch.exp(log_rate) * (log_rate <= LOG_RATE_LIMIT) - counts
+
+
+def _zinb(_: TaskSpec, outputs: Tensor, counts: Tensor) -> Tensor:
+    return zinb_nll(outputs, counts)
+
+
+def _zinb_slope(_: TaskSpec, outputs: Tensor, counts: Tensor) -> Tensor:
+    """Derivatives for ln mean, ln dispersion and the logit of zero inflation, side by side."""
+    log_mean, log_r, logit_zero = zinb_parts(outputs)
+    r, over, under = log_r.exp(), torch.sigmoid(log_mean - log_r), torch.sigmoid(log_r - log_mean)
+    log_p0 = -r * softplus(log_mean - log_r)
+    zero = counts == 0
+    by_chance = torch.sigmoid(log_p0 - logit_zero)  # that a zero is one of the negative binomial
+    through_p0 = torch.where(zero, by_chance, 1.0)
+    gammas = torch.where(zero, 0.0, r * (torch.digamma(counts + r) - torch.digamma(r)))
+    mean = counts * under - through_p0 * r * over
+    dispersion = gammas + through_p0 * (log_p0 + r * over) - counts * under
+    held = outputs[..., 1:2].abs() <= LOG_DISPERSION_LIMIT
+    inflation = torch.where(zero, torch.sigmoid(-logit_zero) - by_chance, -torch.sigmoid(logit_zero))
+    return -torch.cat([mean, dispersion * held, inflation], -1)
 
 
 def zinb_parts(outputs: Float[Tensor, "*lanes rows 3"]) -> tuple[Tensor, Tensor, Tensor]:
@@ -87,13 +161,25 @@ def zinb_nll(outputs: Float[Tensor, "*lanes rows 3"], counts: Tensor) -> Tensor:
     Nothing here exponentiates the mean, so counts of any size stay finite.
     """
     log_mean, log_r, logit_zero = zinb_parts(outputs)
-    softplus = torch.nn.functional.softplus
     r = log_r.exp()
     log_p0 = -r * softplus(log_mean - log_r)
     at_zero = softplus(log_p0 - logit_zero) - softplus(-logit_zero)
     positive = torch.lgamma(counts + r) - torch.lgamma(r) - torch.lgamma(counts + 1)
     positive = positive + log_p0 - counts * softplus(log_r - log_mean) - softplus(logit_zero)
     return -torch.where(counts == 0, at_zero, positive)
+
+
+Elementwise = Callable[["TaskSpec", Tensor, Tensor], Tensor]
+LOSSES: dict[str, tuple[Elementwise, Elementwise]] = {  # by name: loss, slope
+    "mse": (_squared, _squared_slope),
+    "l1": (_absolute, _absolute_slope),
+    "huber": (_huber, _huber_slope),
+    "bce": (_binary, _binary_slope),
+    "focal": (_focal, _focal_slope),
+    "ce": (_cross_entropy, _cross_entropy_slope),
+    "poisson": (_poisson, _poisson_slope),
+    "zinb": (_zinb, _zinb_slope),
+}
 
 
 def predicted_count(task: TaskSpec, outputs: Float[Tensor, "*lanes rows outputs"]) -> Float[Tensor, "*lanes rows 1"]:

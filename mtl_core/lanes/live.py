@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -14,19 +13,21 @@ from mtl_core.lanes.models import Shape, backward, forward, views
 from mtl_core.lanes.optim import Optimizer
 from mtl_core.lanes.weighing import Weighed, Weighing
 from mtl_core.schemes.base import Signals
-from mtl_core.tasks import split_outputs, task_loss
+from mtl_core.tasks import element_slope, split_outputs, weighted_loss
 
 if TYPE_CHECKING:
     from mtl_core.specs import TaskSpec
 
 
 class Batch(NamedTuple):
-    """One minibatch per distinct seed; each lane reads that of its seed."""
+    """One minibatch per distinct seed; each lane reads that of its seed. Columns: the targets of all tasks side by side."""
 
     features: Float[Tensor, "seeds rows features"]
-    targets: Sequence[Float[Tensor, "seeds rows width"]]  # by task
-    valid: Sequence[Bool[Tensor, "seeds rows width"]]
+    targets: Float[Tensor, "seeds rows columns"]
+    weights: Float[Tensor, "seeds rows columns"]  # 1/(valid elements of the task) where there is a label, else 0
+    unlabelled: Bool[Tensor, "seeds rows heads"]  # head outputs without a label
     labels: Float[Tensor, "seeds tasks"]  # valid elements
+    shares: Float[Tensor, "seeds tasks"]  # valid elements over all elements
 
 
 class Step(NamedTuple):
@@ -35,8 +36,8 @@ class Step(NamedTuple):
     signals: Signals
     weighed: Weighed
     labels: Float[Tensor, "lanes tasks"]
-    diverged: Bool[Tensor, " lanes"]  # no labelled task has a finite loss
-    skipped: Bool[Tensor, " lanes"]  # no task took part
+    idle: Bool[Tensor, " lanes"]  # lanes that did not move: frozen, or without any task
+    diverged: list[int]  # lanes in which no labelled task has a finite loss, from this step on frozen
 
 
 @dataclass
@@ -45,59 +46,62 @@ class LiveLanes:
 
     tasks: tuple[TaskSpec, ...]
     shape: Shape
-    flat: Float[Tensor, "lanes parameters"]
     optimizer: Optimizer
     weighing: Weighing
     seats: Int[Tensor, " lanes"]
     slots: Int[Tensor, " lanes"]
 
     def __post_init__(self) -> None:
-        self.gradient = torch.zeros_like(self.flat)
-        self.layers, self.gradients = views(self.flat, self.shape), views(self.gradient, self.shape)
+        self.flat = self.optimizer.flat
+        self.layers, self.gradients = views(self.flat, self.shape), views(self.optimizer.gradient, self.shape)
         self.frozen = torch.zeros(len(self.flat), dtype=torch.bool, device=self.flat.device)
 
     def step(self, batch: Batch) -> Step:
-        """Forward, weigh, backward, optimize. A frozen lane, or one without any weighted task, keeps its parameters."""
-        seen = forward(self.layers, batch.features[self.slots])
-        outputs = seen[-1].requires_grad_()
-        losses = torch.stack(self._losses(outputs, batch), 1)
-        labels = batch.labels[self.slots]
-        finite = losses.detach().isfinite()
-        signals = self._signals(losses.detach(), labels, finite, batch)
+        """Forward, weigh, backward, optimize. What a task's absence takes out of the step keeps its parameters: its head,
+        and with no task at all (or in a frozen lane) the trunk."""
+        mine = Batch(*(part.index_select(0, self.slots) for part in batch))
+        seen = forward(self.layers, mine.features)
+        losses, slopes = self._losses(seen[-1].masked_fill_(mine.unlabelled, 0.0), mine)
+        signals, diverged = self._signals(losses, mine)
         weighed = self.weighing.step(signals)
-        total = (weighed.weights * torch.where(signals.available, losses, 0.0)).sum()
-        (gradient,) = torch.autograd.grad(total, outputs)
-        diverged = ((labels > 0) & ~finite).any(-1) & ~signals.available.any(-1)
-        if not bool(finite.all()):  # a task left out must not put its NaN into the trunk
-            gradient = torch.where(self._columns(signals.available), gradient, 0.0)
+        gradient = torch.cat([slope * weight for slope, weight in zip(slopes, _columns(weighed.weights), strict=True)], -1)
+        if diverged is not None:  # a task left out must not put its NaN into the trunk
+            gradient = torch.where(self._heads(signals.available), gradient, 0.0)
         backward(self.layers, seen, gradient, self.gradients)
-        self.frozen |= diverged
-        skipped = (weighed.weights == 0).all(-1) & ~self.frozen
-        idle = self.frozen | skipped
-        self.optimizer.step(self.flat, self.gradient, ~idle if bool(idle.any()) else None)
-        return Step(signals, weighed, labels, diverged, skipped)
+        takes_part = signals.available & (weighed.gate > 0)
+        self.optimizer.step(takes_part)
+        idle = ~takes_part.any(-1)
+        return Step(signals, weighed, mine.labels, idle, diverged or [])
 
-    def _losses(self, outputs: Tensor, batch: Batch) -> list[Tensor]:
-        columns = zip(self.tasks, split_outputs(self.tasks, outputs), batch.targets, batch.valid, strict=True)
-        return [task_loss(task, mine, targets[self.slots], valid[self.slots]) for task, mine, targets, valid in columns]
+    def _losses(self, outputs: Float[Tensor, "lanes rows heads"], batch: Batch) -> tuple[Tensor, list[Tensor]]:
+        """Raw losses `[lanes, tasks]`, and the derivative of each with respect to its head's outputs."""
+        widths = [task.width for task in self.tasks]
+        parts = (split_outputs(self.tasks, outputs), batch.targets.split(widths, -1), batch.weights.split(widths, -1))
+        columns = list(zip(self.tasks, *parts, strict=True))
+        losses = [weighted_loss(task, *mine) for task, *mine in columns]
+        slopes = [element_slope(task, out, targets) * weights for task, out, targets, weights in columns]
+        return torch.stack(losses, 1), slopes
 
-    def _signals(self, losses: Tensor, labels: Tensor, finite: Tensor, batch: Batch) -> Signals:
-        available = (labels > 0) & finite & ~self.frozen.unsqueeze(-1)
-        elements = labels.new_tensor([valid.shape[-2] * valid.shape[-1] for valid in batch.valid])
-        return Signals(torch.where(available, losses, 0.0), available, labels / elements)
+    def _signals(self, losses: Tensor, batch: Batch) -> tuple[Signals, list[int] | None]:
+        """What schemes may see, and the lanes that diverge now; None while every loss is finite, the usual case."""
+        finite = losses.isfinite()
+        available = (batch.labels > 0) & finite & ~self.frozen.unsqueeze(-1)
+        signals = Signals(torch.where(available, losses, 0.0), available, batch.shares)
+        if bool(finite.all()):
+            return signals, None
+        broken = ((batch.labels > 0) & ~finite).any(-1) & ~available.any(-1) & ~self.frozen
+        self.frozen |= broken
+        return signals, broken.nonzero().flatten().tolist()
 
-    def _columns(self, available: Bool[Tensor, "lanes tasks"]) -> Bool[Tensor, "lanes 1 heads"]:
+    def _heads(self, available: Bool[Tensor, "lanes tasks"]) -> Bool[Tensor, "lanes 1 heads"]:
         widths = torch.tensor(self.shape.heads, device=available.device)
         return available.repeat_interleave(widths, -1).unsqueeze(1)
 
     def select(self, keep: Bool[Tensor, " lanes"]) -> LiveLanes:
         """The same without the lanes that have ended."""
-        return LiveLanes(
-            self.tasks,
-            self.shape,
-            self.flat[keep],
-            self.optimizer.select(keep),
-            self.weighing.select(keep),
-            self.seats[keep],
-            self.slots[keep],
-        )
+        optimizer, weighing = self.optimizer.select(keep), self.weighing.select(keep)
+        return LiveLanes(self.tasks, self.shape, optimizer, weighing, self.seats[keep], self.slots[keep])
+
+
+def _columns(weights: Float[Tensor, "lanes tasks"]) -> list[Float[Tensor, "lanes 1 1"]]:
+    return list(weights[..., None, None].unbind(1))

@@ -1,7 +1,8 @@
 """The model as lanes: an MLP trunk shared by all tasks, one linear head per task, `L` copies in one flat buffer.
 
 Parameters of lane `l` are row `l` of `flat: [lanes, parameters]`; weights and biases are views into it, so that the
-optimizer is a handful of in-place operations. The heads are one matrix, task after task.
+optimizer is a handful of in-place operations. The heads are one matrix, task after task, at the end of the buffer: a row per
+output, its weights and then its bias.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from mtl_core.lanes.rng import generator
@@ -39,6 +40,11 @@ class Shape:
         return list(pairwise(widths))
 
     @property
+    def trunk_parameters(self) -> int:
+        """Parameters of one lane before the heads."""
+        return sum((inputs + 1) * outputs for inputs, outputs in self.layers[:-1])
+
+    @property
     def parameters(self) -> int:
         """Parameters of one lane."""
         return sum((inputs + 1) * outputs for inputs, outputs in self.layers)
@@ -52,11 +58,22 @@ def shape_of(features: int, hidden: Sequence[int], tasks: Sequence[TaskSpec]) ->
 def views(flat: Float[Tensor, "lanes parameters"], shape: Shape) -> list[Layer]:
     """Weights and biases as views into a flat buffer."""
     layers, start = [], 0
-    for inputs, outputs in shape.layers:
-        middle, end = start + inputs * outputs, start + (inputs + 1) * outputs
-        layers.append((flat[:, start:middle].unflatten(1, (inputs, outputs)), flat[:, middle:end]))
+    for number, (inputs, outputs) in enumerate(shape.layers):
+        end = start + (inputs + 1) * outputs
+        block = flat[:, start:end]
+        if number < len(shape.layers) - 1:
+            block = block.unflatten(1, (inputs + 1, outputs))
+            layers.append((block[:, :-1], block[:, -1]))
+        else:
+            block = block.unflatten(1, (outputs, inputs + 1))
+            layers.append((block[..., :-1].mT, block[..., -1]))
         start = end
     return layers
+
+
+def head_owners(shape: Shape) -> Int[Tensor, " heads"]:
+    """Which task each output belongs to."""
+    return torch.arange(len(shape.heads)).repeat_interleave(torch.tensor(shape.heads))
 
 
 def init_parameters(shape: Shape, seeds: Sequence[int], dtype: torch.dtype) -> Float[Tensor, "lanes parameters"]:
@@ -90,13 +107,16 @@ def backward(layers: Sequence[Layer], seen: Sequence[Tensor], gradient: Tensor, 
     """
     for number in reversed(range(len(layers))):
         into_weight, into_bias = into[number]
-        into_weight.copy_(torch.bmm(seen[number].mT, gradient))
+        if number < len(layers) - 1:
+            into_weight.copy_(torch.bmm(seen[number].mT, gradient))
+        else:  # the heads' weights lie a row per output
+            into_weight.mT.copy_(torch.bmm(gradient.mT, seen[number]))
         into_bias.copy_(gradient.sum(1))
         if number:
-            gradient = torch.bmm(gradient, layers[number][0].mT).mul_(seen[number] > 0)
+            gradient = torch.ops.aten.threshold_backward(torch.bmm(gradient, layers[number][0].mT), seen[number], 0)
 
 
-def to_module(flat: Float[Tensor, "lanes parameters"], lane: int, shape: Shape) -> nn.Module:
+def to_module(flat: Float[Tensor, "lanes parameters"], lane: int, shape: Shape) -> PlainModel:
     """One lane as a plain `nn.Module`: `trunk` (Linear, ReLU, ...) and `heads` (one Linear per task), with copied values."""
     layers = [(weight[lane].detach().cpu(), bias[lane].detach().cpu()) for weight, bias in views(flat, shape)]
     trunk: list[nn.Module] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,7 @@ class Rows:
     features: Float[Tensor, "rows features"]
     targets: Float[Tensor, "rows columns"]  # 0 where there is no label
     valid: Bool[Tensor, "rows columns"]
+    unlabelled: Bool[Tensor, "rows heads"]  # the same by head output, negated
 
     def __len__(self) -> int:
         return len(self.features)
@@ -33,6 +35,7 @@ class Tensors:
 
     splits: tuple[Rows, Rows, Rows]  # train, validation, test
     widths: tuple[int, ...]  # target columns of each task
+    membership: Float[Tensor, "columns tasks"]  # 1 where a target column belongs to a task
     unscale: tuple[tuple[Tensor, Tensor], ...]  # mean and scale of each task's targets, [width]
 
     def by_task(self, columns: Tensor) -> list[Tensor]:
@@ -58,10 +61,19 @@ def to_tensors(problem: Problem, dtype: torch.dtype, device: torch.device) -> Te
         inside = problem.split == split
         valid = np.isfinite(targets[inside])
         values = tensor(np.where(valid, targets[inside], 0.0))
-        return Rows(tensor(features[inside]), values, torch.tensor(valid, device=device))
+        labels = torch.tensor(valid, device=device)
+        return Rows(tensor(features[inside]), values, labels, ~_by_head(problem.tasks, labels))
 
     unscale = tuple((tensor(mean), tensor(scale)) for mean, scale in scales)
-    return Tensors((rows(0), rows(1), rows(2)), tuple(values.shape[1] for values in scaled), unscale)
+    widths = tuple(task.width for task in problem.tasks)
+    membership = np.repeat(np.eye(len(widths)), widths, axis=0)
+    return Tensors((rows(0), rows(1), rows(2)), widths, tensor(membership), unscale)
+
+
+def _by_head(tasks: Sequence[TaskSpec], valid: Bool[Tensor, "rows columns"]) -> Bool[Tensor, "rows heads"]:
+    """Labels by head output: a class or count label speaks for all outputs of its head."""
+    parts = zip(tasks, valid.split([task.width for task in tasks], -1), strict=True)
+    return torch.cat([mine.expand(-1, task.outputs) for task, mine in parts], -1)
 
 
 def _standardised(features: np.ndarray, train: np.ndarray) -> np.ndarray:

@@ -96,8 +96,8 @@ class Uncertainty(Scheme):
         return torch.where(signals.available, terms, 0.0).sum(-1)
 
     def report(self, state: UncertaintyState) -> dict[str, Tensor]:
-        """sigma: `e^{s/2}`; for a Laplace likelihood the scale `e^b`."""
-        return {"sigma": torch.exp(self._held(state.s) * state.on_log)}
+        """sigma: `e^{s/2}` of the parameter itself; for a Laplace likelihood the scale `e^b`."""
+        return {"sigma": torch.exp(state.s * state.on_log)}
 
     def _factors(self, task: TaskSpec) -> tuple[float, float]:
         if self.likelihood == "shared_half":
