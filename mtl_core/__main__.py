@@ -84,7 +84,7 @@ def _train(experiment: Any, store: Store) -> tuple[Comparison | None, bool]:
         try:
             for progress in steps:
                 experiment_id = progress.experiment_id
-                bar.set_description_str(progress.sentence)
+                bar.set_description_str(progress.sentence, refresh=False)
                 bar.update(progress.fraction - bar.n)
         except KeyboardInterrupt:
             interrupted = True

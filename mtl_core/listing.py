@@ -44,10 +44,23 @@ def scenarios_text(entries: Sequence[Entry]) -> str:
 
 
 def figures_text(figures: Entry) -> str:
-    """One figure a line."""
-    return "\n".join(
-        f"{name}: {value:.4g}" if isinstance(value, float) else f"{name}: {value}" for name, value in figures.items()
-    )
+    """One figure a line; a list of rows as a table."""
+    return "\n".join(_figure(name.replace("_", " "), value) for name, value in figures.items())
+
+
+def _figure(name: str, value: Any) -> str:
+    if isinstance(value, list) and value and isinstance(value[0], Mapping):
+        head = list(value[0])
+        return f"{name}:\n{columns([head, *([_cell(row.get(key)) for key in head] for row in value)])}"
+    return f"{name}: {_cell(value)}"
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {_cell(item)}" for key, item in value.items())
+    if isinstance(value, list | tuple):
+        return " to ".join(_cell(item) for item in value)
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _entry(entry: Entry, details: Sequence[str], parts: Sequence[Entry]) -> str:

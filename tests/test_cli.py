@@ -235,13 +235,14 @@ def test_a_reader_that_hangs_up_early_is_no_error() -> None:
 
 def test_bench_prints_figures(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     fake = types.ModuleType("mtl_core.bench")
-    fake.main = lambda short: {"times faster": 11.25, "short": short}  # type: ignore[attr-defined]
+    rows = [{"name": "plain", "cpu_s": 2.0}, {"name": "lanes", "cpu_s": 0.25}]
+    fake.main = lambda short: {"times_faster": 11.25, "short": short, "table": rows}  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "mtl_core.bench", fake)
     monkeypatch.setattr("mtl_core.bench", fake, raising=False)
     assert main(["bench", "--short", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out) == {"times faster": 11.25, "short": True}
+    assert json.loads(capsys.readouterr().out) == {"times_faster": 11.25, "short": True, "table": rows}
     assert main(["bench"]) == 0
-    assert capsys.readouterr().out.startswith("times faster: 11.25\n")
+    assert capsys.readouterr().out == "times faster: 11.25\nshort: False\ntable:\nname   cpu_s\nplain  2\nlanes  0.25\n"
 
 
 # --- experiment files ------------------------------------------------------------------------------------------------
