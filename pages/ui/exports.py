@@ -15,6 +15,14 @@ from pages.ui.text import plain
 
 def draw(comparison: Comparison, stamp: str) -> None:
     """Links, downloads, and what the numbers were made with."""
+    with st.container(key="share"):
+        _links(comparison)
+    downloads(comparison, stamp)
+    made = ", ".join(f"{name} {value}" for name, value in comparison.versions.items())
+    st.caption(plain(f"Made with {made or 'unknown versions'}; {comparison.created or 'no date'}."))
+
+
+def _links(comparison: Comparison) -> None:
     spec = comparison.spec
     st.caption("This link holds every setting, defaults too; whoever opens it sees the same experiment.")
     st.code(address({"v": "1", "c": to_link(spec)}), language=None, wrap_lines=True)
@@ -24,9 +32,6 @@ def draw(comparison: Comparison, stamp: str) -> None:
     st.caption("Experiment, by the hash of its settings:")
     with st.container(key="experiment-id"):
         st.code(spec.id, language=None)
-    downloads(comparison, stamp)
-    made = ", ".join(f"{name} {value}" for name, value in comparison.versions.items())
-    st.caption(plain(f"Made with {made or 'unknown versions'}; {comparison.created or 'no date'}."))
 
 
 def downloads(comparison: Comparison, stamp: str) -> None:

@@ -19,7 +19,7 @@ PRESETS: dict[str, dict[str, Any]] = {
             "fixed": {"scheme": "equal"},
         },
     },
-    "gated vs not (osint)": {
+    "gated": {
         "name": "gated",
         "data": {"scenario": "osint"},
         "arms": {
@@ -34,7 +34,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "data": {"scenario": "noise_and_scale"},
         "arms": {"learned": {"scheme": "uncertainty"}, "invariant": {"scheme": "scale_invariant"}, "fixed": {"scheme": "equal"}},
     },
-    "two digits in one image": {
+    "two digits": {
         "name": "multi-digits",
         "data": {"scenario": "multi_digits"},
         "arms": {"learned": {"scheme": "uncertainty"}, "averaged": {"scheme": "dwa"}, "fixed": {"scheme": "equal"}},

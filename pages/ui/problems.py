@@ -57,7 +57,9 @@ def sample() -> bytes:
 
 def _preview(problem: Problem) -> pd.DataFrame:
     frame = _frame(problem, PREVIEW_ROWS)
-    return frame.iloc[:, -PREVIEW_COLUMNS:] if frame.shape[1] > PREVIEW_COLUMNS else frame
+    features = len(problem.feature_names)
+    order = [*range(features, frame.shape[1]), *range(features)]  # targets first
+    return frame.iloc[:, order[:PREVIEW_COLUMNS]]
 
 
 def _frame(problem: Problem, rows: int) -> pd.DataFrame:

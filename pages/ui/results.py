@@ -62,14 +62,14 @@ def _card(row: MetricRow, arm: str) -> None:
     cell = row.cells[arm]
     difference = cell.difference
     assert difference is not None  # the baseline arm has no card
-    mean, between = (f"{interval(difference, signed=True)} ").split(" ", 1)
+    half = (difference.high - difference.low) / 2
     st.metric(
         f"{label(row.task, 20)} · {row.metric.replace('_', ' ')}",
         f"{number(cell.estimate.mean, (cell.estimate.high - cell.estimate.low) / 2)} {plain(row.unit)}".strip(),
-        mean,
+        number(difference.mean, half, signed=True),
         delta_color=GOOD.get((row.direction, difference.outcome), "off"),  # type: ignore[arg-type]
         delta_arrow="off" if difference.outcome not in MARKED else "auto",
-        delta_description=plain(between.strip()),
+        delta_description=f"± {number(half, half)}" if half > 0 else None,
         border=True,
     )
 

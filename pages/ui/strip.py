@@ -25,11 +25,12 @@ def scenario_and_presets() -> None:
     scenario, preset = state.key("scenario"), state.key("preset")
     with st.container(horizontal=True, vertical_alignment="center", key="strip"):
         st.selectbox(
-            "Problem", names, names.index(data.scenario or OWN), key=scenario, width=230, on_change=_choose_scenario,
-            args=(scenario,), format_func=lambda name: SCENARIOS[name].title if name in SCENARIOS else name, label_visibility="collapsed",
+            "Problem", names, names.index(data.scenario or OWN), key=scenario, width=215, label_visibility="collapsed",
+            format_func=lambda name: SCENARIOS[name].title if name in SCENARIOS else name,
+            on_change=_choose_scenario, args=(scenario,),
         )  # fmt: skip
         st.pills("Presets", list(PRESETS), key=preset, on_change=_choose_preset, args=(preset,), label_visibility="collapsed")
-        st.page_link("pages/data.py", label="Adjust the data, or bring your own")
+        st.page_link("pages/data.py", label="Adjust the data")
 
 
 def _choose_scenario(key: str) -> None:
@@ -73,8 +74,9 @@ def condition(comparison: Comparison, progress: Progress | None) -> None:
             st.badge("changed, Run to update" if comparison.runs else "not run yet: press Run", color="orange")
         if state.shown() == state.RECORDED:
             st.badge("recorded", color="violet", help="Trained before and shipped with the product; Run repeats it live")
-        elif comparison.runs and progress is not None:
-            st.badge(progress.state, color="green" if progress.state == "done" else "gray")
+        elif progress is not None:
+            words = "live" if progress.active else progress.state  # the bar below says what it does
+            st.badge(words, color="green" if progress.state == "done" else "primary" if progress.active else "orange")
         if comparison.runs:
             st.badge(f"{len(comparison.spec.seeds)} seeds", color="gray")
         for fact in (comparison.created[:10], comparison.versions.get("machine", ""), comparison.versions.get("device", "")):
