@@ -16,12 +16,13 @@ from mtl_core.plan import plan
 from mtl_core.problem import Problem, problem_info
 from mtl_core.records import Channel, RunResult, Status, channels
 from mtl_core.runner import Trainer
-from mtl_core.specs import DataSpec, ExperimentSpec, RunSpec, TaskSpec, parse_experiment, resolve
-from mtl_core.store import Store
+from mtl_core.specs import ExperimentSpec, RunSpec, TaskSpec, parse_experiment, resolve
+from mtl_core.store import Claim, Store
 
 TASKS = (TaskSpec(name="price", kind="regression"), TaskSpec(name="sold", kind="binary"))
 CHANNELS = channels(TASKS)
 EPOCHS = 6
+LANES = 4  # of the experiment below
 
 
 def problem() -> Problem:
@@ -41,6 +42,23 @@ def experiment(*schemes: str, seeds: int = 2, name: str = "tiny", epochs: int = 
 
 def submit(store: Store, spec: ExperimentSpec) -> str:
     return store.submit(spec, problem_info(problem()), plan(spec.runs().values()))
+
+
+def begin(store: Store, worker: str | None = None) -> Claim:
+    """Claim what is next, as a worker that lives."""
+    claim = store.queue.claim(worker or store.workers.register("inline"))
+    assert claim is not None
+    store.queue.begin(claim, CHANNELS, {"python": "3"})
+    return claim
+
+
+def train(store: Store, epochs: int = EPOCHS) -> Claim:
+    """Claim what is next and train it to its end."""
+    claim = begin(store)
+    for number in range(1, epochs + 1):
+        store.queue.append(claim, [epoch(number, len(claim.runs))])
+    store.queue.finish(claim, results(len(claim.runs)))
+    return claim
 
 
 class Epoch(NamedTuple):
@@ -112,10 +130,6 @@ def _device(name: str) -> str:
     if name == "mps":
         raise DeviceError("This machine has no mps device.")
     return "cpu"
-
-
-def data() -> DataSpec:
-    return DataSpec(scenario="noise_and_scale")
 
 
 class Clock:

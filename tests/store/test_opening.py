@@ -17,7 +17,7 @@ from mtl_core.errors import StoreError
 from mtl_core.store import default_url, open_store, processes, schema
 from mtl_core.store.database import MIGRATIONS, Database
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 
 def test_a_file_name_and_a_url_open_the_same_store(tmp_path: Path) -> None:
