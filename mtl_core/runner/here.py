@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator, Iterator
+from contextlib import suppress
 
+from mtl_core.errors import UserError
 from mtl_core.records import Comparison
 from mtl_core.runner.attending import attend
 from mtl_core.runner.interrupts import interrupts_wait
@@ -43,10 +45,11 @@ def run_iter(
     try:
         with trainer.threads():
             yield from _train_here(store, experiment_id, worker, trainer)
-    finally:
+    except BaseException:
         store.workers.retire(worker)
-        if store.progress(experiment_id).state == "stopping":
-            store.stop(experiment_id)  # what this process held is nobody's now
+        _stop(store, experiment_id)  # what this process still held is nobody's now
+        raise
+    store.workers.retire(worker)
     yield store.progress(experiment_id)
 
 
@@ -62,10 +65,15 @@ def _train_here(store: Store, experiment_id: str, worker: str, trainer: Trainer)
             held = attend(store, claim, trainer)
             yield from _reports(store, experiment_id, held)
     except BaseException:  # Ctrl-C, or nobody asks any more
-        store.stop(experiment_id)
+        _stop(store, experiment_id)
         if held is not None:
             held.close()  # gives the batch back, as stopped
         raise
+
+
+def _stop(store: Store, experiment_id: str) -> None:
+    with suppress(UserError):  # deleted meanwhile
+        store.stop(experiment_id)
 
 
 def _reports(store: Store, experiment_id: str, held: Generator[None, None, None]) -> Iterator[Progress]:

@@ -54,9 +54,7 @@ def test_a_store_is_read_by_another_process_as_it_is_written(store: Store, url: 
     found = submit(store, experiment())
     train(store)
     code = f"from mtl_core.store import open_store; print(open_store({url!r}).comparison({found!r}).history.sum())"
-    told = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2]
-    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2])
     assert float(told.stdout) == pytest.approx(store.comparison(found).history.sum())
 
 
