@@ -170,9 +170,7 @@ def test_a_worker_trains_all_that_is_queued(store: Store) -> None:
     assert [len(store.comparison(one).history) for one in ids] == [2, 3]
 
 
-def test_an_exception_is_a_sentence_and_a_traceback_and_the_worker_goes_on(
-    store: Store, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_an_exception_is_a_sentence_and_the_worker_goes_on(store: Store, caplog: pytest.LogCaptureFixture) -> None:
     class Broken(FakeTraining):
         def __iter__(self) -> Iterator[Any]:
             if self.runs[0].training.epochs == 2:
