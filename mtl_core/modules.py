@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from mtl_core.errors import SpecError, unknown
+from mtl_core.schemes import check_tasks
 from mtl_core.schemes.base import Scheme, Setup, Signals
 from mtl_core.schemes.build import build
 from mtl_core.schemes.numerics import tree_fill, tree_leaves
@@ -51,6 +52,7 @@ class MultiTaskLoss(nn.Module):
         super().__init__()
         self.tasks = _task_specs(tasks)
         self.arm = ArmSpec.model_validate({"scheme": scheme, "settings": dict(settings or {}), **wrappers})
+        check_tasks(scheme, self.arm.settings, [task.name for task in self.tasks], where="MultiTaskLoss")
         self._schemes: dict[tuple[torch.dtype, torch.device], Scheme] = {}
         self.skipped = 0  # steps in which no task took part
         dtype = dtype or torch.get_default_dtype()

@@ -28,7 +28,7 @@ class Criterion:
     ) -> Float[np.ndarray, " lanes"]:
         """The criterion of raw task losses; NaN if no weighted task has labels or a loss is not finite (never the best)."""
         weights = self.counted(labelled)
-        criterion: np.ndarray = np.where(weights > 0, weights * losses / self.scale, 0.0).sum(1)
+        criterion: np.ndarray = (weights * np.where(weights > 0, losses, 0.0) / self.scale).sum(1)
         return np.where(weights.sum(1) > 0, criterion, np.nan)
 
     def of(self, lanes: Int[np.ndarray, " some"]) -> Criterion:
