@@ -19,9 +19,10 @@ def plain(rows: int = 120, seed: int = 0) -> list[list[str]]:
     rng = np.random.default_rng(seed)
     x = rng.normal(size=(rows, 4))
     price = 2 * x[:, 0] - x[:, 1] + 0.1 * rng.normal(size=rows)
+    kind = x[:, 2] + 0.5 * rng.normal(size=rows)
     visits = rng.poisson(1.5, size=rows)
     return [
-        [*(f"{value:.4f}" for value in x[i]), f"{price[i]:.4f}", "a" if x[i, 2] > 0 else "b", str(visits[i])] for i in range(rows)
+        [*(f"{value:.4f}" for value in x[i]), f"{price[i]:.4f}", "a" if kind[i] > 0 else "b", str(visits[i])] for i in range(rows)
     ]
 
 

@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float, Int, Int32
 
 from mtl_core.data.kinds import ColumnKind, is_code, number_reason, text_reason
 from mtl_core.data.limits import MAX_MAGNITUDE
-from mtl_core.data.names import shown
+from mtl_core.data.names import shown, tidy
 from mtl_core.data.numbers import MISSING, MISSING_NUMBER, Numbers, parse, plain, spike
 from mtl_core.data.raw import RawColumn, RawTable
 
@@ -54,7 +54,7 @@ class Column:
         order = sorted(range(len(used)), key=lambda i: (plain(names[i]), names[i].casefold(), names[i]))
         new = np.full(len(self.spellings) + 1, -1, np.int32)  # the last one is for code -1
         new[used[order]] = np.arange(len(used))
-        return new[self.codes], tuple(names[i] for i in order)
+        return new[self.codes], tidy([names[i] for i in order])
 
 
 def understand(table: RawTable, missing: tuple[str, ...], wishes: Mapping[str, str]) -> list[Column]:

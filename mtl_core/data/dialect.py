@@ -78,9 +78,8 @@ def bad_line(text: str, layout: Layout) -> tuple[int, int, int]:
     before = len(_LINE.findall(text[: layout.start])) - 1 if layout.start else 0
     wrong: list[tuple[int, int]] = []
     with suppress(csv.Error):
-        for record in islice(records(text[layout.start :], layout.delimiter), MAX_ROWS):
-            if len(record.fields) != layout.width:
-                wrong.append((record.line + before, len(record.fields)))
+        found = islice(records(text[layout.start :], layout.delimiter), MAX_ROWS)
+        wrong.extend((record.line + before, len(record.fields)) for record in found if len(record.fields) != layout.width)
     return (*wrong[0], len(wrong)) if wrong else (0, 0, 0)
 
 
@@ -172,22 +171,28 @@ def _is_preamble(widths: list[int], width: int, sample: list[Record]) -> bool:
 
 
 def _looks_like_data(first: list[str], below: list[list[str]]) -> bool:
-    """Whether each column of numbers has a number on top, too (years and 0, 1, 2 ... on top are names)."""
-    numeric, on_top = 0, []
-    repeated = 0
-    for column, value in enumerate(first):
+    """Whether each column of numbers has a number on top, too; in a table of words, whether all on top recurs below."""
+    on_top, numeric, recurring = [], 0, 0
+    for column, cell in enumerate(first):
+        value = cell.strip()
         cells = [row[column].strip() for row in below if len(row) == len(first)]
-        filled = [cell for cell in cells if cell.lower() not in _BLANK]
-        repeated += value.strip() in filled
-        if not filled or sum(bool(_NUMBER.fullmatch(cell)) for cell in filled) < 0.8 * len(filled):
+        filled = [one for one in cells if one.lower() not in _BLANK]
+        recurring += value in filled
+        if not filled or sum(bool(_NUMBER.fullmatch(one)) for one in filled) < 0.8 * len(filled):
             continue
         numeric += 1
-        if value.strip().lower() in _BLANK and value.strip():
-            continue
-        if not _NUMBER.fullmatch(value.strip()):
+        if _NUMBER.fullmatch(value):
+            on_top.append(value)
+        elif not value or value.lower() not in _BLANK:
             return False
-        on_top.append(value.strip())
     if not numeric:
-        return bool(below) and repeated == len(first)
-    steps = [int(b) - int(a) for a, b in pairwise(on_top)] if all(v.isdigit() for v in on_top) else []
-    return bool(on_top) and not (steps and all(step == 1 for step in steps))
+        return bool(below) and recurring == len(first)
+    return bool(on_top) and not _is_series(on_top) and not _is_series(first)
+
+
+def _is_series(cells: list[str]) -> bool:
+    """Years, or 0, 1, 2, ...: such numbers are names."""
+    if len(cells) < 3 or not all(cell.strip().isdecimal() for cell in cells):
+        return False
+    steps = {int(b) - int(a) for a, b in pairwise(cells)}
+    return len(steps) == 1 and steps != {0}

@@ -21,8 +21,9 @@ def clean(name: str) -> str:
 
 
 def shown(name: str, length: int = 50) -> str:
-    """A name in quotes as it stands in a sentence, long ones shortened."""
-    return f'"{name}"' if len(name) <= length else f'"{name[: length - 1]}…"'
+    """A name in quotes as it stands in a sentence: on one line, long ones shortened."""
+    text = clean(name)
+    return f'"{text}"' if len(text) <= length else f'"{text[: length - 1]}…"'
 
 
 def listed(names: Iterable[str], most: int = 5) -> str:
@@ -51,6 +52,11 @@ def settle(names: Sequence[str]) -> tuple[list[str], list[str]]:
             f"Line breaks, control marks or overlong text were taken out of {_names(len(altered))}: {listed(altered, 3)}."
         )
     return distinct, warnings
+
+
+def tidy(values: Sequence[str]) -> tuple[str, ...]:
+    """Class names as plain, distinct text on one line."""
+    return tuple(_distinct([clean(value) or "(blank)" for value in values])[0])
 
 
 def _distinct(names: list[str]) -> tuple[list[str], list[str]]:

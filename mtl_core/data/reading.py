@@ -28,7 +28,7 @@ def read(data: bytes, name: str, *, header: bool | None = None) -> RawTable:
     text = strip_blank_ends(text)
     if not text:
         raise TableError(f"{shown(name)} holds no text: choose a table with column names and rows.")
-    text = divide_blanks(text)
+    undivided, text = text, divide_blanks(text)
     layout = lay_out(text, name, header=header)
     _check_lines(text, layout, name)
     columns = _parse(text, layout, name)
@@ -41,7 +41,11 @@ def read(data: bytes, name: str, *, header: bool | None = None) -> RawTable:
     distinct, renamed = settle(names)
     raw = tuple(encode_text(new, column) for new, column in zip(distinct, columns, strict=True))
     how = Recognised(
-        "csv", DELIMITERS.get(layout.delimiter, "blank"), encoding, _decimal(raw, layout.delimiter), layout.names is not None
+        "csv",
+        "blanks" if text is not undivided else DELIMITERS[layout.delimiter],
+        encoding,
+        _decimal(raw, layout.delimiter),
+        layout.names is not None,
     )
     return RawTable(rows, raw, how, (*warnings, *layout.warnings, *dropped, *repeated, *totals, *renamed))
 

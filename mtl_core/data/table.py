@@ -110,7 +110,7 @@ def to_problem(data: bytes, name: str, spec: DataSpec) -> Problem:
     columns = [_rows_of(column, keep) for column in seen.used()]
     encoded = encode(columns, split == TRAIN)
     return Problem(
-        name=Path(name).stem or "table",
+        name=clean(Path(name).stem) or "table",
         features=encoded.features,
         targets={target.task.name: target.labels[keep][:, None] for target in seen.targets},
         tasks=tuple(target.task for target in seen.targets),
