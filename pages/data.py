@@ -4,7 +4,6 @@ import streamlit as st
 
 from pages.ui import frame, problems, source
 from pages.ui.guard import guard
-from pages.ui.text import plain
 
 store = frame.open_page("Data")
 st.title("Data", anchor=False)
@@ -18,10 +17,11 @@ with guard("Correct the table above, or choose another source."):
     if spec is None:
         st.info("Nothing chosen yet. Upload a table, take the sample, or try a built-in scenario.")
     else:
+        told = source.complaints(store, spec)
+        source.tell(told)
         seen = problems.sight(store, spec)
+        source.tell([warning for warning in seen.info.warnings if warning not in told])
         source.go(spec)
-        for warning in seen.info.warnings:
-            st.warning(plain(warning))
 
         # draw
         source.facts(seen)

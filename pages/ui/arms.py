@@ -27,7 +27,7 @@ def chips(spec: ExperimentSpec, tasks: Sequence[str], theme: Theme) -> None:
     for n, (name, arm) in enumerate(spec.arms.items()):
         baseline = " · baseline" if name == spec.baseline else ""
         words = f"**{label(name, 24)}** · {plain(summary(arm))}{baseline}"
-        if st.button(words, key=f"arm-{n}", help="Change its settings, make it the baseline, or remove it"):
+        if st.button(words, key=f"arm-{n}"):
             _open(name, arm, tasks)
     if st.button("+ Add arm", key="arm-add", type="tertiary", disabled=len(spec.arms) >= 8):
         _open(NEW, ArmSpec(scheme="softplus"), tasks)

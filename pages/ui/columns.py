@@ -20,7 +20,7 @@ ALL_KINDS = (*READ, *KINDS, "constant", "empty", "date", "id", "text", "nested")
 def rows(seen: Understanding, spec: DataSpec) -> pd.DataFrame:
     """One row a column, targets first."""
     targets = [
-        {"column": t.name, "use": TARGET, "kind": t.kind, "labels": 100 * t.available, "note": _classes(t.classes)}
+        {"column": t.name, "use": TARGET, "kind": t.kind, "labels": f"{100 * t.available:.0f} %", "note": _classes(t.classes)}
         for t in seen.targets
     ]
     named = {spec.group: GROUP, spec.split: SPLIT}
@@ -29,13 +29,12 @@ def rows(seen: Understanding, spec: DataSpec) -> pd.DataFrame:
             "column": f.name,
             "use": named.get(f.name, FEATURE if f.used else OUT),
             "kind": f.kind,
-            "labels": None,
+            "labels": "",
             "note": f.reason,
         }
         for f in seen.features
     ]
-    table = pd.DataFrame([*targets, *features], columns=["column", "use", "kind", "labels", "note"])
-    return table.astype({"labels": "float64"})
+    return pd.DataFrame([*targets, *features], columns=["column", "use", "kind", "labels", "note"])
 
 
 def corrected(before: pd.DataFrame, after: pd.DataFrame, spec: DataSpec) -> DataSpec:
@@ -65,7 +64,7 @@ def editor(table: pd.DataFrame, key: str) -> pd.DataFrame:
         "kind": st.column_config.SelectboxColumn(
             "kind", options=list(ALL_KINDS), required=True, help="Features: number or category. Targets: the four others."
         ),
-        "labels": st.column_config.NumberColumn("labels present", format="%.0f %%"),
+        "labels": st.column_config.TextColumn("labels present"),
         "note": st.column_config.TextColumn("note"),
     }
     return st.data_editor(table, key=key, hide_index=True, disabled=["column", "labels", "note"], column_config=config)

@@ -7,34 +7,17 @@ ECharts because Streamlit updates it in place: at 2 Hz over 8 s a figure of 13 p
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
 
-import numpy as np
-
-from mtl_core.analysis.curves import Curve, Curves
+from mtl_core.analysis.curves import Curves
+from pages.ui.lines import Option, Row, panel_lines, rounded
 from pages.ui.palette import INK, Look, Theme
 from pages.ui.text import cell, short
 
 LEGEND, TITLE, AXIS, NARROW = 30, 24, 32, 640  # pixels; NARROW: the width below which panels stack
 MAX_LINES = 5  # lines in one panel
-
-Option = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Row:
-    """Panels of one kind, side by side as far as they fit."""
-
-    panels: Sequence[Curves]
-    titles: Sequence[str]
-    height: int  # of a plot, pixels
-    columns: int  # at most this many side by side
-    narrow_columns: int = 2
-    named: bool = False  # lines carry the arm's name at their end
-    limits: tuple[float | None, float | None] = (None, None)  # where the curves say nothing about the axis
-    marked: Mapping[str, int] = field(default_factory=dict)  # by arm: an epoch to mark on its line
 
 
 class Place(NamedTuple):
@@ -81,7 +64,7 @@ def figure(rows: Sequence[Row], looks: Mapping[str, Look], ticks: Sequence[int],
         "grid": [_grid(row, place) for (row, _), place in zip(panels, wide, strict=True)],
         "xAxis": [_x_axis(n, ticks) for n in range(len(panels))],
         "yAxis": [_y_axis(k, row, row.panels[n]) for k, (row, n) in enumerate(panels)],
-        "series": [one for k, (row, n) in enumerate(panels) for one in _panel(k, row, row.panels[n], looks, ticks, theme)],
+        "series": [one for k, (row, n) in enumerate(panels) for one in panel_lines(k, row, row.panels[n], looks, ticks, theme)],
         "media": [{"query": {"maxWidth": NARROW}, "option": _narrow(panels, stacked, theme)}],
     }
     alt = " ".join(row.panels[n].takeaway for row, n in panels[:3])
@@ -149,63 +132,17 @@ def _y_axis(panel: int, row: Row, curves: Curves) -> Option:
     if curves.axis is not None:
         span = (curves.axis[1] - curves.axis[0]) or abs(curves.axis[0]) * 0.1 or 1.0
         low, high = curves.axis[0] - 0.04 * span, curves.axis[1] + 0.04 * span
-    bounds = {name: _round(value) for name, value in (("min", low), ("max", high)) if value is not None}
+    bounds = {name: rounded(value) for name, value in (("min", low), ("max", high)) if value is not None}
     ends = {"showMinLabel": False, "showMaxLabel": False} if curves.axis is not None else {}
     label = {"fontSize": 10, "margin": 4, "hideOverlap": True, **ends}
-    return {"gridIndex": panel, "type": "value", "scale": True, "splitNumber": 3, "axisLabel": label, **bounds}
-
-
-def _panel(
-    panel: int, row: Row, curves: Curves, looks: Mapping[str, Look], ticks: Sequence[int], theme: Theme
-) -> Iterator[Option]:
-    for curve in curves.curves:
-        if curve.arm not in looks:
-            continue
-        place = {"type": "line", "name": curve.arm, "xAxisIndex": panel, "yAxisIndex": panel, "showSymbol": False}
-        yield from _band(panel, place, curve, looks[curve.arm], ticks)
-        yield _line(panel, place, row, curve, looks[curve.arm], ticks, theme)
-
-
-def _line(panel: int, place: Option, row: Row, curve: Curve, look: Look, ticks: Sequence[int], theme: Theme) -> Option:
-    data = _spread(curve.epochs, curve.mean, ticks)
-    style = {"color": look.colour, "width": look.width, "type": look.dash or "solid"}
-    line = {**place, "id": f"{panel}/{curve.arm}", "data": data, "z": 3, "lineStyle": style, "itemStyle": {"color": look.colour}}
-    if row.named:
-        name = {"show": True, "formatter": short(curve.arm, 14), "fontSize": 11, "color": INK[theme], "distance": 4}
-        line |= {"endLabel": name, "labelLayout": {"moveOverlap": "shiftY"}}
-    if curve.arm in row.marked:
-        nearest = min(range(len(ticks)), key=lambda n: abs(ticks[n] - row.marked[curve.arm]))
-        points = [{"coord": [str(ticks[nearest]), data[nearest]]}] if data[nearest] is not None else []
-        line["markPoint"] = {"symbol": "circle", "symbolSize": 9, "label": {"show": False}, "silent": True, "data": points}
-    return line
-
-
-def _band(panel: int, place: Option, curve: Curve, look: Look, ticks: Sequence[int]) -> Iterator[Option]:
-    """Low to high, as two stacked lines without strokes."""
-    if not np.isfinite(curve.low).any():
-        return
-    common = {
-        **place,
-        "stack": f"{panel}/{curve.arm}",
-        "stackStrategy": "all",
-        "silent": True,
-        "tooltip": {"show": False},
-        "z": 2,
+    return {
+        "gridIndex": panel,
+        "type": "value",
+        "scale": True,
+        "splitNumber": 3 if row.height > 60 else 1,
+        "axisLabel": label,
+        **bounds,
     }
-    common |= {"lineStyle": {"opacity": 0}, "itemStyle": {"color": look.colour}, "symbol": "none"}
-    yield {**common, "id": f"{panel}/{curve.arm}/low", "data": _spread(curve.epochs, curve.low, ticks)}
-    height = _spread(curve.epochs, curve.high - curve.low, ticks)
-    yield {**common, "id": f"{panel}/{curve.arm}/high", "data": height, "areaStyle": {"color": look.colour, "opacity": 0.16}}
-
-
-def _spread(at: np.ndarray, values: np.ndarray, ticks: Sequence[int]) -> list[float | None]:
-    """Values at the ticks, None where there is none."""
-    known = {int(epoch): _round(float(value)) for epoch, value in zip(at, values, strict=True) if np.isfinite(value)}
-    return [known.get(tick) for tick in ticks]
-
-
-def _round(value: float) -> float:
-    return float(f"{value:.4g}")
 
 
 def _tooltip(panels: Sequence[tuple[Row, int]], drawn: Sequence[str], looks: Mapping[str, Look], theme: Theme) -> Option:

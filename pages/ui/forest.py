@@ -13,6 +13,7 @@ from pages.ui.palette import INK, NEUTRAL, Look, Theme
 from pages.ui.text import cell, short
 
 ROW, EDGE = 46, 90  # pixels a task, and around
+SYMBOLS = ("circle", "diamond", "square", "triangle-up", "cross")
 WORD = {"better": "better", "worse": "worse", "no difference": "no difference shown"}
 
 
@@ -22,9 +23,16 @@ def forest(table: MetricTable, looks: Mapping[str, Look], theme: Theme) -> go.Fi
     arms = [arm for arm in table.arms if arm != table.baseline and arm in looks]
     figure = go.Figure([_trace(rows, arm, n, len(arms), table.baseline, looks[arm]) for n, arm in enumerate(arms)])
     ticks = [f"{cell(row.task, 18)}<br><sup>{row.metric.replace('_', ' ')}</sup>" for row in rows]
-    figure.update_yaxes(tickvals=list(range(len(rows))), ticktext=ticks, autorange="reversed", showgrid=False, zeroline=False)
+    figure.update_yaxes(
+        tickvals=list(range(len(rows))),
+        ticktext=ticks,
+        autorange="reversed",
+        showgrid=False,
+        zeroline=False,
+        tickfont={"color": INK[theme]},
+    )
     figure.update_xaxes(
-        title=f"better than {cell(table.baseline, 20)} by, % of its value",
+        title=f"← worse · better than {cell(table.baseline, 20)} by, % of its value →",
         zeroline=True,
         zerolinecolor=NEUTRAL[theme],
         zerolinewidth=2,
@@ -54,7 +62,7 @@ def _trace(rows: list[MetricRow], arm: str, order: int, arms: int, baseline: str
             "color": look.colour,
         },
         mode="markers",
-        marker={"color": look.colour, "size": 9, "symbol": "circle"},
+        marker={"color": look.colour, "size": 9, "symbol": SYMBOLS[order % len(SYMBOLS)]},
         name=cell(short(arm), 24),
         text=[words for _, _, _, words in points],
         hovertemplate="%{text}<extra></extra>",

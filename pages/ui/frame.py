@@ -16,6 +16,7 @@ STYLE = """<style>
 [data-testid="stMainBlockContainer"] {max-width: 1400px; margin: 0 auto;}
 [data-testid="stMainBlockContainer"] h1 {font-size: 1.5rem; padding: 0.25rem 0;}
 [data-testid="stMainBlockContainer"] h3 {font-size: 1.1rem; padding: 0.25rem 0;}
+.st-key-verdict p {font-size: 0.95rem; line-height: 1.4;}
 @media (max-width: 640px) {[data-testid="stMainBlockContainer"] {padding-left: 1rem; padding-right: 1rem;}}
 </style>"""
 

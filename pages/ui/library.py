@@ -18,7 +18,7 @@ def table(rows: Sequence[ExperimentRow]) -> pd.DataFrame:
     return pd.DataFrame(
         [
             {
-                "": "pinned" if row.pinned else "",
+                "pinned": "pinned" if row.pinned else "",
                 "name": row.name,
                 "problem": row.problem,
                 "arms": ", ".join(row.arms),

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 from mtl_core.analysis import Selection, curves, recorded, task_curves
 from mtl_core.records import Channel, Comparison
-from pages.ui.figure import MAX_LINES, Figure, Row, figure
+from pages.ui.figure import MAX_LINES, Figure, figure
+from pages.ui.lines import Row
 from pages.ui.palette import Look, Theme, looks
 
 POINTS = 150  # at most this many points a line are sent
@@ -50,8 +51,9 @@ def first_arms(comparison: Comparison) -> list[str]:
 
 
 def ticks(comparison: Comparison) -> list[int]:
-    """Epochs of the axis: the planned ones, so that it stands still while training goes on; thinned beyond 150."""
-    planned = max(comparison.spec.training.epochs or 1, len(comparison.history))
+    """Epochs of the axis: all planned while anything trains, so that it stands still; thinned beyond 150."""
+    waiting = not comparison.runs or any(run.status in ("queued", "running") for run in comparison.runs)
+    planned = max(len(comparison.history), (comparison.spec.training.epochs or 1) if waiting else 1)
     step = -(-planned // POINTS)
     return [*range(1, planned, step), planned]
 

@@ -6,9 +6,20 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from mtl_core.analysis import MetricRow, MetricTable, Verdict, loss_shares, metric_table, score, selection, verdict
+from mtl_core.analysis import (
+    Difference,
+    Estimate,
+    MetricRow,
+    MetricTable,
+    Verdict,
+    loss_shares,
+    metric_table,
+    score,
+    selection,
+    verdict,
+)
 from mtl_core.analysis.runs import At
-from mtl_core.analysis.wording import interval, listed, number
+from mtl_core.analysis.wording import listed, number
 from mtl_core.records import Comparison
 from mtl_core.specs import digest
 from pages.ui import exports, forest, frame, live, panels, state, tables
@@ -156,10 +167,7 @@ def aggregate(comparison: Comparison) -> None:
     found = score(comparison, weights=weights if any(weights.values()) else None)
     with st.grid(min_column_width=200, key="scores"):
         for arm, one in found.total.estimates.items():
-            difference = found.total.differences.get(arm)
-            delta = interval(difference, signed=True).replace("[", "\\[") if difference else "baseline"
-            colour = "normal" if difference and difference.outcome in ("better", "worse") else "off"
-            st.metric(label(arm), interval(one).replace("[", "\\["), delta, delta_color=colour, delta_arrow="off", border=True)  # type: ignore[arg-type]
+            _total(arm, one, found.total.differences.get(arm))
     column = {
         "weight": st.column_config.NumberColumn("weight", min_value=0.0, step=0.05, help="Change it: nothing is trained again")
     }
@@ -172,6 +180,19 @@ def aggregate(comparison: Comparison) -> None:
     if weights != given and st.button("Keep these weights in the experiment", key="keep-weights"):
         state.change(score=weights)
         st.rerun()
+
+
+def _total(arm: str, one: Estimate, difference: Difference | None) -> None:
+    half = (one.high - one.low) / 2
+    delta, around = "baseline", None
+    if difference is not None:
+        spread = (difference.high - difference.low) / 2
+        delta, around = number(difference.mean, spread, signed=True), f"± {number(spread, spread)}"
+    marked = difference is not None and difference.outcome in MARKED
+    value = f"{number(one.mean, half)} ± {number(half, half)}"
+    colour = "normal" if marked else "off"
+    arrow = "auto" if marked else "off"
+    st.metric(label(arm), value, delta, colour, delta_arrow=arrow, delta_description=around, border=True)  # type: ignore[arg-type]
 
 
 @st.cache_data(max_entries=64, show_spinner=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, cast
 
 import streamlit as st
@@ -92,10 +93,18 @@ def _understood(store: Store, fingerprint: str) -> DataSpec:
     before = columns.rows(first, start)
     after = columns.editor(before, state.key(f"columns-{fingerprint}"))
     st.caption("Change what a column is used as, or its kind. A missing target is a missing label; no row is dropped for it.")
-    spec = columns.corrected(before, after, start)
-    for warning in problems.understanding(store, spec).warnings:
+    return columns.corrected(before, after, start)
+
+
+def complaints(store: Store, spec: DataSpec) -> tuple[str, ...]:
+    """What is to be said of a table before it is trained on."""
+    return problems.understanding(store, spec).warnings if spec.fingerprint else ()
+
+
+def tell(warnings: Sequence[str]) -> None:
+    """One sentence each."""
+    for warning in warnings:
         st.warning(plain(warning))
-    return spec
 
 
 def go(spec: DataSpec) -> None:

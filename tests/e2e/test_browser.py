@@ -6,9 +6,9 @@ import re
 from typing import Any
 
 from playwright.sync_api import Browser, Page, expect
+from served import App
 
 from mtl_core.store import open_store
-from served import App
 
 expect.set_options(timeout=45_000)  # a loaded machine is slow, not wrong
 
@@ -19,7 +19,7 @@ WATCH = """(seconds) => new Promise(done => {
   const find = () => document.querySelector('.st-key-figure canvas');
   let gone = 0, blank = 0, frames = 0, mutations = 0;
   const seen = new MutationObserver(all => { for (const m of all) { mutations++; for (const n of m.removedNodes)
-    if (n.nodeType === 1 && (n.matches('.st-key-figure canvas') || n.querySelector('.st-key-figure canvas, canvas'))) gone++; } });
+    if (n.nodeType === 1 && (n.matches('.st-key-figure canvas') || n.querySelector('canvas'))) gone++; } });
   seen.observe(document.querySelector('[data-testid=stMain]'), {childList: true, subtree: true});
   const end = performance.now() + seconds * 1000;
   const look = () => {
