@@ -4,21 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
+_STEPS = 20_000  # rare classes need them: most tables stop long before
 
-def budget(rows: int, features: int = 0, tasks: int = 1) -> dict[str, Any]:  # noqa: ARG001 - the size in full, for a finer rule
+
+def budget(rows: int) -> dict[str, Any]:
     """Recommended training values for a table with so many training rows.
 
-    Small tables take small batches and many epochs: at most about
-    10,000 steps, ended early by the fixed criterion. Weight decay as scikit-learn's MLP has it.
+    Small tables take small batches and many epochs; the fixed criterion ends a run that gets no better. Checked on
+    tables of 390 to 6,700 training rows, where an equal-weights MLP 64-64 does as well as scikit-learn's.
     """
     batch = next((size for most, size in ((2_000, 32), (10_000, 64), (50_000, 128)) if rows <= most), 256)
-    steps = max(1, -(-rows // batch))
-    epochs = int(min(300, max(10, 10_000 // steps)))
+    epochs = min(300, max(20, _STEPS // -(-rows // batch)))
     return {
         "epochs": epochs,
         "batch_size": batch,
         "lr": 1e-3,
         "hidden": (64, 64),
-        "weight_decay": 1e-4,
-        "stop": {"on": "criterion", "patience": max(10, epochs // 7)},
+        "weight_decay": 0.0,
+        "stop": {"on": "criterion", "patience": max(8, epochs // 8)},
     }
