@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol
 from mtl_core import __version__
 from mtl_core.problem import Problem
 from mtl_core.records import Channel, ProblemInfo, RunResult
-from mtl_core.specs import DataSpec, RunSpec
+from mtl_core.specs import DataSpec, RunSpec, parse_experiment, resolve
 from mtl_core.store import Epoch
 
 Fetch = Callable[[str], tuple[str, bytes]]
@@ -61,9 +61,25 @@ def real() -> Trainer:
         train=engine.Training,
         describe=with_baselines,
         device=lambda name: choose_device(name).type,
-        warm=engine.warm,
+        warm=_rehearse,
         threads=_one_thread,
     )
+
+
+def _rehearse() -> None:
+    """One epoch of one lane of the scenario people see first, with all that belongs to it."""
+    from mtl_core import data, engine
+    from mtl_core.baselines import with_baselines
+
+    engine.warm()
+    arms = {"learned": {"scheme": "softplus"}, "fixed": {"scheme": "equal"}}
+    spec = parse_experiment({"data": {"scenario": "osint"}, "arms": arms, "seeds": 1, "training": {"epochs": 1}})
+    problem = data.load(spec.data)
+    training = engine.Training(problem, list(resolve(spec, problem).runs().values()))
+    for _ in training:
+        training.checkpoint()
+    training.results()
+    with_baselines(problem)
 
 
 @contextmanager

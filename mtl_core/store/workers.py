@@ -37,7 +37,9 @@ class SqlWorkers:
         if device is not None:
             values["device"] = device
         with self._database.write() as connection:
-            connection.execute(update(workers).where(workers.c.id == worker).values(values))
+            known = connection.execute(update(workers).where(workers.c.id == worker).values(values)).rowcount
+        if not known:  # forgotten while this machine slept
+            self.register("process", worker, state)
 
     def retire(self, worker: str) -> None:
         """The process is about to end."""
@@ -72,9 +74,9 @@ class SqlWorkers:
 
     def _forget(self, connection: Connection) -> None:
         """Processes elsewhere that fell silent may wake up again; one that ended here will not."""
-        oldest = self._database.clock() - FORGOTTEN
-        ended = [one.id for one in _rows(connection) if one.heartbeat < oldest or _ended(one, self._database.clock())]
-        connection.execute(delete(workers).where(workers.c.id.in_(ended)))
+        now = self._database.clock()
+        gone = [one.id for one in _rows(connection) if not _lives(one, now) and _stays_away(one, now)]
+        connection.execute(delete(workers).where(workers.c.id.in_(gone)))
 
 
 def _rows(connection: Connection) -> list[Worker]:
@@ -82,10 +84,9 @@ def _rows(connection: Connection) -> list[Worker]:
     return [Worker(*row) for row in connection.execute(select(*columns).order_by(workers.c.started))]
 
 
-def _ended(worker: Worker, now: float) -> bool:
-    if worker.state == "starting":
-        return now - worker.heartbeat > STARTING
-    return processes.alive(worker.host, worker.pid, worker.birth) is False
+def _stays_away(worker: Worker, now: float) -> bool:
+    here = processes.alive(worker.host, worker.pid, worker.birth) is not None
+    return here or worker.state == "starting" or now - worker.heartbeat > FORGOTTEN
 
 
 def _lives(worker: Worker, now: float) -> bool:

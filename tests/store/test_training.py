@@ -92,3 +92,17 @@ def test_baselines_are_added_to_every_experiment_on_the_problem(store: Store) ->
     assert begin(store).complete
     submit(store, experiment("equal"))
     assert store.comparison(first).problem.baselines, "submitting again forgets nothing"
+
+
+def test_a_history_is_read_by_the_names_of_its_channels(store: Store) -> None:
+    found = submit(store, experiment())
+    claim = store.queue.claim(store.workers.register("inline"))
+    assert claim is not None
+    recorded = fakes.CHANNELS[:0:-1]  # another order, and without the first
+    store.queue.begin(claim, recorded, {})
+    values = epoch(1, LANES).values[:, 1:]
+    store.queue.append(claim, [fakes.Epoch(1, values, ("running",) * LANES)])
+    comparison = store.comparison(found)
+    assert np.allclose(comparison.column(*recorded[0]), values[:, 0])
+    assert np.allclose(comparison.column(*recorded[-1]), values[:, -1])
+    assert np.isnan(comparison.column(*fakes.CHANNELS[0])).all()

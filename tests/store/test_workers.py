@@ -41,6 +41,13 @@ def test_a_reserved_worker_that_never_comes_is_reserved_again(store: Store, cloc
     assert store.workers.live() == []
 
 
+def test_a_worker_that_was_forgotten_while_it_slept_comes_back(store: Store) -> None:
+    worker = store.workers.register("process")
+    store.workers.retire(worker)
+    store.workers.beat(worker, "idle")
+    assert [(one.id, one.state) for one in store.workers.live()] == [(worker, "idle")]
+
+
 def test_the_sentence_of_a_queued_experiment_says_what_it_waits_for(store: Store, clock: Clock) -> None:
     first = submit(store, experiment(epochs=3))
     store.workers.reserve(1)
