@@ -6,7 +6,7 @@ parameter is an `nn.Parameter` in a `torch.optim.Adam`. Losses are dictionaries 
 that an absent task is absent in the plainest sense.
 
 Conventions (the product's, stated in its documentation): the weights of a step come from the scheme's state before
-that step; the model does not step when no task has a weight; gate(smooth(every(scheme))).
+that step; the model does not step when no task takes part; gate(smooth(every(scheme))).
 """
 
 from __future__ import annotations
@@ -280,9 +280,6 @@ class Weighting:
             return {name: math.sqrt(1 + math.exp(u)) for name, u in parameters.items()}
         if not parameters:
             return {}
-        if self.arm.settings["clamp"] is not None:  # the variance in the quotient is what counts, in either form
-            low, high = self.arm.settings["clamp"]
-            parameters = {name: min(max(s, low), high) for name, s in parameters.items()}
         per_task = self.arm.settings["likelihood"] == "per_task"
         halves = {name: 1.0 if per_task and self.twin.tasks[name].loss == "l1" else 0.5 for name in parameters}
         return {name: math.exp(halves[name] * s) for name, s in parameters.items()}
@@ -399,7 +396,7 @@ class Run:
         self.losses.append(values)
         self.weights.append(weights)
         self.labels.append({name: int(torch.isfinite(target).sum()) for name, target in targets.items()})
-        if not any(weights.values()):
+        if not weights:
             self.skipped += 1
             return
         self.optimizer.zero_grad(set_to_none=True)

@@ -14,19 +14,19 @@ ROOT = Path(__file__).parent.parent
 CORE = ROOT / "mtl_core"
 
 LAYERS: tuple[tuple[str, ...], ...] = (  # a module may import its own layer and those above it in this list
-    ("errors", "deferred"),
+    ("errors", "deferred", "devices"),
     ("schemes",),
-    ("specs",),
-    ("problem", "records", "tasks", "data"),
-    ("selection", "lanes", "modules"),
+    ("specs", "experiment_file"),
+    ("problem", "records", "tasks", "metrics", "data"),
+    ("selection", "lanes", "modules", "baselines"),
     ("plan", "engine", "store"),
-    ("analysis", "export"),
+    ("analysis", "export", "listing"),
     ("runner", "jobs", "bench", "recorded"),
-    ("__init__", "__main__"),
+    ("api", "__init__", "__main__"),
 )
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 READERS = {"analysis", "export"}  # read arrays and the store only
-TRAINERS = {"engine", "lanes", "modules", "tasks", "selection"}
+TRAINERS = {"engine", "lanes", "modules", "tasks", "metrics", "baselines", "selection"}
 
 
 def _guarded(node: ast.AST) -> bool:
