@@ -106,7 +106,7 @@ def _deal(rows: Rows, pattern: Sequence[int], rare: Sequence[int], rng: np.rando
     small = sizes[ranks[order, 0]] <= len(rare)
     usual = order[~small]
     start = int(rng.integers(len(pattern)))
-    split[usual] = np.take(pattern, np.arange(start, start + len(usual)), mode="wrap")
+    split[usual] = np.array(pattern)[np.arange(start, start + len(usual)) % len(pattern)]
     first = np.concatenate([[0], np.cumsum(sizes)])[ranks[order, 0]]  # where a row's group begins in the order
     place = np.arange(len(order)) - first
     split[order[small]] = np.take(rare, place[small])
