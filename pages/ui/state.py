@@ -97,9 +97,9 @@ def change(**values: Any) -> None:
     st.session_state["draft"] = parse_experiment({**draft().model_dump(mode="json"), **values})
 
 
-def changed(comparison: Comparison | None) -> bool:
+def changed(comparison: Comparison) -> bool:
     """Whether the draft is no longer what is on display."""
-    return comparison is None or comparison.spec.id != draft().id
+    return comparison.spec.id != draft().id
 
 
 def submit(store: Store) -> None:

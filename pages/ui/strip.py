@@ -70,8 +70,10 @@ def stop(store: Store) -> None:
 def condition(comparison: Comparison, progress: Progress | None) -> None:
     """Badges: recorded or live, seeds, date, machine, synthetic; and whether the draft has moved on."""
     with st.container(horizontal=True, vertical_alignment="center", gap="xsmall", width="content"):
-        if state.changed(comparison):
-            st.badge("changed, Run to update" if comparison.runs else "not run yet: press Run", color="orange")
+        if not comparison.runs:
+            st.badge("not run yet: press Run", color="orange")
+        elif state.changed(comparison):
+            st.badge("changed, Run to update", color="orange")
         if state.shown() == state.RECORDED:
             st.badge("recorded", color="violet", help="Trained before and shipped with the product; Run repeats it live")
         elif progress is not None:
