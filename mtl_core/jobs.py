@@ -79,17 +79,23 @@ def worker_main(store_url: str | None = None, worker: str | None = None, trainer
     store = open_store(store_url)
     name = store.workers.register("process", worker)
     logger.info("Worker %s of %s, process %s.", name, store.file or "the server", os.getpid())
+    trainer = trainer or _real()
+    with trainer.threads():
+        _warm(trainer)
+        store.workers.beat(name, "idle", trainer.device("auto"))
+        work(store, name, trainer=trainer, leave=_leave(store, told, lingers=worker is not None))
+    if _present(store):
+        store.workers.retire(name)
+    store.close()
+    logger.info("Worker %s ends.", name)
+
+
+def _warm(trainer: Trainer) -> None:
+    """A rehearsal that fails is no reason not to work: what is wrong will be told to whoever submits a run."""
     try:
-        trainer = trainer or _real()
-        with trainer.threads():
-            trainer.warm()
-            store.workers.beat(name, "idle", trainer.device("auto"))
-            work(store, name, trainer=trainer, leave=_leave(store, told, lingers=worker is not None))
-    finally:
-        if _present(store):
-            store.workers.retire(name)
-        store.close()
-        logger.info("Worker %s ends.", name)
+        trainer.warm()
+    except Exception:
+        logger.exception("The rehearsal failed.")
 
 
 def _real() -> Trainer:

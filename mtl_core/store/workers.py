@@ -12,9 +12,10 @@ from mtl_core.store.base import Worker, WorkerKind, WorkerState
 from mtl_core.store.database import Database
 from mtl_core.store.schema import workers
 
-STARTING = 60.0  # seconds that a reserved worker may take to enter itself; so long a crashing one is not tried again
+STARTING = 60.0  # seconds that a worker may take to start; so long one that crashes meanwhile is not tried again
 SILENT = 60.0  # seconds without a heartbeat after which a process elsewhere is not counted on
 FORGOTTEN = 86_400.0  # and after which it is forgotten
+COMING = ("starting", "warming")
 
 
 class SqlWorkers:
@@ -86,12 +87,12 @@ def _rows(connection: Connection) -> list[Worker]:
 
 def _stays_away(worker: Worker, now: float) -> bool:
     here = processes.alive(worker.host, worker.pid, worker.birth) is not None
-    return here or worker.state == "starting" or now - worker.heartbeat > FORGOTTEN
+    return here or worker.state in COMING or now - worker.heartbeat > FORGOTTEN
 
 
 def _lives(worker: Worker, now: float) -> bool:
     silence = now - worker.heartbeat
-    if worker.state == "starting":
-        return silence < STARTING
+    if worker.state in COMING and silence < STARTING:
+        return True
     alive = processes.alive(worker.host, worker.pid, worker.birth)
     return silence < SILENT if alive is None else alive

@@ -17,7 +17,8 @@ from mtl_core.problem import Problem, problem_info
 from mtl_core.records import Channel, RunResult, Status, channels
 from mtl_core.runner import Trainer
 from mtl_core.specs import ExperimentSpec, RunSpec, TaskSpec, parse_experiment, resolve
-from mtl_core.store import Claim, Store
+from mtl_core.store import Claim, Store, schema
+from mtl_core.store.sql import SqlStore
 
 TASKS = (TaskSpec(name="price", kind="regression"), TaskSpec(name="sold", kind="binary"))
 CHANNELS = channels(TASKS)
@@ -59,6 +60,13 @@ def train(store: Store, epochs: int = EPOCHS) -> Claim:
         store.queue.append(claim, [epoch(number, len(claim.runs))])
     store.queue.finish(claim, results(len(claim.runs)))
     return claim
+
+
+def pretend(store: Store, worker: str, **values: Any) -> None:
+    """The worker's row says something else of its process."""
+    assert isinstance(store, SqlStore)
+    with store._database.write() as connection:
+        connection.execute(schema.workers.update().where(schema.workers.c.id == worker).values(**values))
 
 
 class Epoch(NamedTuple):

@@ -48,8 +48,8 @@ def test_a_beating_worker_keeps_its_batch(store: Store, clock: Clock) -> None:
 def test_a_process_that_died_here_is_replaced_at_once(store: Store) -> None:
     found = submit(store, experiment())
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
-        worker = store.workers.register("process")
-        _pretend(store, worker, pid=child.pid, birth=processes.birth(child.pid))
+        worker = store.workers.register("process", state="training")
+        fakes.pretend(store, worker, pid=child.pid, birth=processes.birth(child.pid))
         begin(store, worker)
         assert store.queue.claim("other") is None
         child.kill()
@@ -61,19 +61,10 @@ def test_a_process_that_died_here_is_replaced_at_once(store: Store) -> None:
 
 def test_a_pid_that_is_used_again_is_not_the_worker(store: Store) -> None:
     submit(store, experiment())
-    worker = store.workers.register("process")
-    _pretend(store, worker, birth="another time")
+    worker = store.workers.register("process", state="training")
+    fakes.pretend(store, worker, birth="another time")
     begin(store, worker)
     assert store.queue.claim("other") is not None
-
-
-def _pretend(store: Store, worker: str, **values: object) -> None:
-    """The worker's row says something else of its process."""
-    assert isinstance(store, SqlStore)
-    from mtl_core.store.schema import workers
-
-    with store._database.write() as connection:
-        connection.execute(workers.update().where(workers.c.id == worker).values(**values))
 
 
 def test_epochs_trained_again_do_not_turn_progress_back(store: Store, clock: Clock) -> None:

@@ -41,6 +41,16 @@ def test_a_reserved_worker_that_never_comes_is_reserved_again(store: Store, cloc
     assert store.workers.live() == []
 
 
+def test_a_worker_that_crashes_while_it_starts_is_not_tried_again_at_once(store: Store, clock: Clock) -> None:
+    (name,) = store.workers.reserve(1)
+    store.workers.register("process", name)
+    fakes.pretend(store, name, birth="of a process that ended")
+    assert store.workers.reserve(1) == []
+    clock.now += 61
+    assert len(store.workers.reserve(1)) == 1
+    assert name not in {one.id for one in store.workers.live()}
+
+
 def test_a_worker_that_was_forgotten_while_it_slept_comes_back(store: Store) -> None:
     worker = store.workers.register("process")
     store.workers.retire(worker)
