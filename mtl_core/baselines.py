@@ -89,5 +89,5 @@ def _judged(task: TaskSpec, constant: Tensor, targets: Tensor, valid: Tensor, un
         return {}
     outputs = constant.expand(1, len(targets), -1)
     loss = task_loss(task, outputs, targets, valid)
-    values = {"loss": loss, **metrics(task, outputs, targets, valid, unscale)}
+    values = {"loss": loss, **metrics(task, outputs, targets, valid, unscale, loss)}
     return {name: value.item() if value.isfinite().all() else None for name, value in values.items()}

@@ -102,15 +102,14 @@ class Training:
 
     def _batch(self, train: Rows, rows: Int[Tensor, "seeds rows"]) -> Batch:
         member = self.data.membership
-        features, targets, labelled, unlabelled = (
-            part.index_select(0, rows.flatten()).unflatten(0, rows.shape)
-            for part in (train.features, train.targets, train.valid, train.unlabelled)
-        )
-        valid = labelled.to(self.dtype)
+        parts = (train.features, train.targets, train.labels, train.head_labels)
+        features, targets, valid, heads = (part.index_select(0, rows.flatten()).unflatten(0, rows.shape) for part in parts)
         labels = valid.sum(1) @ member
-        weights = valid * (labels.clamp(min=1).reciprocal() @ member.T).unsqueeze(1)
+        each = labels.clamp(min=1).reciprocal()
+        weights = valid * each.index_select(1, self.live.columns).unsqueeze(1)
+        head_weights = heads * each.index_select(1, self.live.optimizer.owners).unsqueeze(1)
         elements = member.sum(0) * rows.shape[1]
-        return Batch(features, targets, weights, unlabelled, labels, labels / elements)
+        return Batch(features, targets, weights, head_weights, labels, labels / elements)
 
     def _note(self, step: Step) -> None:
         """Count the step; report lanes that have just diverged or that their scheme refuses."""

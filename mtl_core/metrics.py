@@ -28,8 +28,12 @@ def metrics(
     targets: Float[Tensor, "rows width"],
     valid: Bool[Tensor, "rows width"],
     unscale: tuple[Tensor, Tensor],
+    loss: Float[Tensor, " lanes"] | None = None,
 ) -> dict[str, Float[Tensor, " lanes"]]:
-    """All metrics of the task's kind. `unscale` is (mean, scale) of the training targets, each `[width]`."""
+    """All metrics of the task's kind. `unscale` is (mean, scale) of the training targets, each `[width]`.
+
+    `loss`, where it is known, is the task's loss on the same rows: for a count it is the negative log-likelihood.
+    """
     rows = valid.any(-1)
     outputs, targets, valid = outputs[:, rows], targets[rows], valid[rows]
     if task.kind in ("regression", "multi_output"):
@@ -41,7 +45,7 @@ def metrics(
     if task.kind == "multiclass":
         return _multiclass(outputs, labels.long())
     zero_rate = _mean(probability_of_zero(task, outputs)[..., 0])
-    nll = _mean(element_loss(task, outputs, targets)[..., 0])
+    nll = loss if loss is not None else _mean(element_loss(task, outputs, targets)[..., 0])
     return {**_errors(predicted_count(task, outputs), targets, valid), "nll": nll, "zero_rate": zero_rate}
 
 

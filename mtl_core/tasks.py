@@ -163,7 +163,7 @@ def zinb_nll(outputs: Float[Tensor, "*lanes rows 3"], counts: Tensor) -> Tensor:
     log_mean, log_r, logit_zero = zinb_parts(outputs)
     r = log_r.exp()
     log_p0 = -r * softplus(log_mean - log_r)
-    at_zero = softplus(log_p0 - logit_zero) - softplus(-logit_zero)
+    at_zero = _zinb_at_zero(log_p0, logit_zero)
     positive = torch.lgamma(counts + r) - torch.lgamma(r) - torch.lgamma(counts + 1)
     positive = positive + log_p0 - counts * softplus(log_r - log_mean) - softplus(logit_zero)
     return -torch.where(counts == 0, at_zero, positive)
@@ -182,6 +182,11 @@ LOSSES: dict[str, tuple[Elementwise, Elementwise]] = {  # by name: loss, slope
 }
 
 
+def _zinb_at_zero(log_p0: Tensor, logit_zero: Tensor) -> Tensor:
+    """ln P(y = 0), from that of the negative binomial alone."""
+    return softplus(log_p0 - logit_zero) - softplus(-logit_zero)
+
+
 def predicted_count(task: TaskSpec, outputs: Float[Tensor, "*lanes rows outputs"]) -> Float[Tensor, "*lanes rows 1"]:
     """Expected count: `(1 - pi) mu`, or the Poisson rate."""
     rate = torch.exp(outputs[..., :1].clamp(max=LOG_RATE_LIMIT))
@@ -190,8 +195,10 @@ def predicted_count(task: TaskSpec, outputs: Float[Tensor, "*lanes rows outputs"
 
 def probability_of_zero(task: TaskSpec, outputs: Float[Tensor, "*lanes rows outputs"]) -> Float[Tensor, "*lanes rows 1"]:
     """P(y = 0)."""
-    zero = outputs.new_zeros(*outputs.shape[:-1], 1)
-    return torch.exp(-element_loss(task, outputs, zero))
+    if task.loss == "poisson":
+        return torch.exp(-torch.exp(outputs.clamp(max=LOG_RATE_LIMIT)))
+    log_mean, log_r, logit_zero = zinb_parts(outputs)
+    return torch.exp(_zinb_at_zero(-log_r.exp() * softplus(log_mean - log_r), logit_zero))
 
 
 def split_outputs(tasks: Sequence[TaskSpec], outputs: Float[Tensor, "*lanes rows heads"]) -> list[Tensor]:

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mtl_core.lanes.models import Shape, forward, views
+from mtl_core.lanes.models import Layer, Shape, forward, views
 from mtl_core.lanes.tensors import Rows, Tensors
 from mtl_core.metrics import metrics
 from mtl_core.records import METRICS
@@ -25,11 +25,23 @@ OUTPUTS_AT_ONCE = 1 << 25
 
 def outputs_of(flat: Float[Tensor, "lanes parameters"], shape: Shape, features: Float[Tensor, "rows features"]) -> Tensor:
     """Head outputs `[lanes, rows, heads]` of every lane on shared rows."""
-    layers = views(flat, shape)
+    first, *rest = views(flat, shape)
     widest = max(outputs for _, outputs in shape.layers)
     rows = max(1, NUMBERS_AT_ONCE // (len(flat) * widest))
-    pieces = [forward(layers, piece.expand(len(flat), -1, -1))[-1] for piece in features.split(rows)]
+    pieces = []
+    for piece in features.split(rows):
+        wide = _shared_product(first, piece)
+        pieces.append(forward(rest, wide.relu_())[-1] if rest else wide)
     return torch.cat(pieces, 1) if pieces else features.new_zeros(len(flat), 0, sum(shape.heads))
+
+
+def _shared_product(layer: Layer, features: Float[Tensor, "rows features"]) -> Float[Tensor, "lanes rows width"]:
+    """All lanes read the same rows, so the first layer is one wide matrix product."""
+    weight, bias = layer
+    lanes, inputs, outputs = weight.shape
+    wide: Tensor = features @ weight.movedim(1, 0).reshape(inputs, lanes * outputs)
+    by_lane: Tensor = wide.unflatten(1, (lanes, outputs)).movedim(1, 0)
+    return by_lane + bias.unsqueeze(1)
 
 
 def evaluate(
@@ -53,6 +65,6 @@ def _evaluate(flat: Tensor, shape: Shape, tasks: Sequence[TaskSpec], data: Tenso
             found += [losses[-1]] * len(METRICS[task.kind])
             continue
         losses.append(task_loss(task, mine, targets, valid))
-        values = metrics(task, mine, targets, valid, unscale)
+        values = metrics(task, mine, targets, valid, unscale, losses[-1])
         found += [values[name] for name in METRICS[task.kind]]
     return torch.stack(losses, 1).double().cpu().numpy(), torch.stack(found, 1).double().cpu().numpy()

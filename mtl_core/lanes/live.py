@@ -13,7 +13,7 @@ from mtl_core.lanes.models import Shape, backward, forward, views
 from mtl_core.lanes.optim import Optimizer
 from mtl_core.lanes.weighing import Weighed, Weighing
 from mtl_core.schemes.base import Signals
-from mtl_core.tasks import element_slope, split_outputs, weighted_loss
+from mtl_core.tasks import element_loss, element_slope, split_outputs
 
 if TYPE_CHECKING:
     from mtl_core.specs import TaskSpec
@@ -25,7 +25,7 @@ class Batch(NamedTuple):
     features: Float[Tensor, "seeds rows features"]
     targets: Float[Tensor, "seeds rows columns"]
     weights: Float[Tensor, "seeds rows columns"]  # 1/(valid elements of the task) where there is a label, else 0
-    unlabelled: Bool[Tensor, "seeds rows heads"]  # head outputs without a label
+    head_weights: Float[Tensor, "seeds rows heads"]  # the same by head output
     labels: Float[Tensor, "seeds tasks"]  # valid elements
     shares: Float[Tensor, "seeds tasks"]  # valid elements over all elements
 
@@ -54,6 +54,8 @@ class LiveLanes:
     def __post_init__(self) -> None:
         self.flat = self.optimizer.flat
         self.layers, self.gradients = views(self.flat, self.shape), views(self.optimizer.gradient, self.shape)
+        widths = torch.tensor([task.width for task in self.tasks])
+        self.columns = torch.arange(len(widths)).repeat_interleave(widths).to(self.flat.device)  # task of each target column
         self.frozen = torch.zeros(len(self.flat), dtype=torch.bool, device=self.flat.device)
 
     def step(self, batch: Batch) -> Step:
@@ -61,26 +63,27 @@ class LiveLanes:
         and with no task at all (or in a frozen lane) the trunk."""
         mine = Batch(*(part.index_select(0, self.slots) for part in batch))
         seen = forward(self.layers, mine.features)
-        losses, slopes = self._losses(seen[-1].masked_fill_(mine.unlabelled, 0.0), mine)
+        losses, slopes = self._losses(seen[-1].masked_fill_(mine.head_weights == 0, 0.0), mine)
         signals, diverged = self._signals(losses, mine)
         weighed = self.weighing.step(signals)
-        gradient = torch.cat([slope * weight for slope, weight in zip(slopes, _columns(weighed.weights), strict=True)], -1)
+        gradient = slopes * weighed.weights.index_select(1, self.optimizer.owners).unsqueeze(1)
         if diverged is not None:  # a task left out must not put its NaN into the trunk
-            gradient = torch.where(self._heads(signals.available), gradient, 0.0)
+            heads = signals.available.index_select(1, self.optimizer.owners).unsqueeze(1)
+            gradient = torch.where(heads, gradient, 0.0)
         backward(self.layers, seen, gradient, self.gradients)
         takes_part = signals.available & (weighed.gate > 0)
         self.optimizer.step(takes_part)
         idle = ~takes_part.any(-1)
         return Step(signals, weighed, mine.labels, idle, diverged or [])
 
-    def _losses(self, outputs: Float[Tensor, "lanes rows heads"], batch: Batch) -> tuple[Tensor, list[Tensor]]:
-        """Raw losses `[lanes, tasks]`, and the derivative of each with respect to its head's outputs."""
-        widths = [task.width for task in self.tasks]
-        parts = (split_outputs(self.tasks, outputs), batch.targets.split(widths, -1), batch.weights.split(widths, -1))
-        columns = list(zip(self.tasks, *parts, strict=True))
-        losses = [weighted_loss(task, *mine) for task, *mine in columns]
-        slopes = [element_slope(task, out, targets) * weights for task, out, targets, weights in columns]
-        return torch.stack(losses, 1), slopes
+    def _losses(self, outputs: Float[Tensor, "lanes rows heads"], batch: Batch) -> tuple[Tensor, Tensor]:
+        """Raw losses `[lanes, tasks]`, and the derivative of each with respect to its head's outputs, side by side."""
+        columns = (self.tasks, split_outputs(self.tasks, outputs), batch.targets.split([task.width for task in self.tasks], -1))
+        elements = torch.cat([element_loss(*mine) for mine in zip(*columns, strict=True)], -1)
+        slopes = torch.cat([element_slope(*mine) for mine in zip(*columns, strict=True)], -1)
+        sums = (elements * batch.weights).sum(1)
+        losses = sums.new_zeros(len(sums), len(self.tasks)).index_add_(1, self.columns, sums)
+        return losses, slopes.mul_(batch.head_weights)
 
     def _signals(self, losses: Tensor, batch: Batch) -> tuple[Signals, list[int] | None]:
         """What schemes may see, and the lanes that diverge now; None while every loss is finite, the usual case."""
@@ -93,15 +96,7 @@ class LiveLanes:
         self.frozen |= broken
         return signals, broken.nonzero().flatten().tolist()
 
-    def _heads(self, available: Bool[Tensor, "lanes tasks"]) -> Bool[Tensor, "lanes 1 heads"]:
-        widths = torch.tensor(self.shape.heads, device=available.device)
-        return available.repeat_interleave(widths, -1).unsqueeze(1)
-
     def select(self, keep: Bool[Tensor, " lanes"]) -> LiveLanes:
         """The same without the lanes that have ended."""
         optimizer, weighing = self.optimizer.select(keep), self.weighing.select(keep)
         return LiveLanes(self.tasks, self.shape, optimizer, weighing, self.seats[keep], self.slots[keep])
-
-
-def _columns(weights: Float[Tensor, "lanes tasks"]) -> list[Float[Tensor, "lanes 1 1"]]:
-    return list(weights[..., None, None].unbind(1))

@@ -23,7 +23,8 @@ class Rows:
     features: Float[Tensor, "rows features"]
     targets: Float[Tensor, "rows columns"]  # 0 where there is no label
     valid: Bool[Tensor, "rows columns"]
-    unlabelled: Bool[Tensor, "rows heads"]  # the same by head output, negated
+    labels: Float[Tensor, "rows columns"]  # the same as 1 and 0
+    head_labels: Float[Tensor, "rows heads"]  # by head output: a class or count label speaks for its whole head
 
     def __len__(self) -> int:
         return len(self.features)
@@ -61,8 +62,8 @@ def to_tensors(problem: Problem, dtype: torch.dtype, device: torch.device) -> Te
         inside = problem.split == split
         valid = np.isfinite(targets[inside])
         values = tensor(np.where(valid, targets[inside], 0.0))
-        labels = torch.tensor(valid, device=device)
-        return Rows(tensor(features[inside]), values, labels, ~_by_head(problem.tasks, labels))
+        heads = tensor(_by_head(problem.tasks, valid))
+        return Rows(tensor(features[inside]), values, torch.tensor(valid, device=device), tensor(valid), heads)
 
     unscale = tuple((tensor(mean), tensor(scale)) for mean, scale in scales)
     widths = tuple(task.width for task in problem.tasks)
@@ -70,10 +71,10 @@ def to_tensors(problem: Problem, dtype: torch.dtype, device: torch.device) -> Te
     return Tensors((rows(0), rows(1), rows(2)), widths, tensor(membership), unscale)
 
 
-def _by_head(tasks: Sequence[TaskSpec], valid: Bool[Tensor, "rows columns"]) -> Bool[Tensor, "rows heads"]:
-    """Labels by head output: a class or count label speaks for all outputs of its head."""
-    parts = zip(tasks, valid.split([task.width for task in tasks], -1), strict=True)
-    return torch.cat([mine.expand(-1, task.outputs) for task, mine in parts], -1)
+def _by_head(tasks: Sequence[TaskSpec], valid: np.ndarray) -> np.ndarray:
+    ends = np.cumsum([task.width for task in tasks])[:-1]
+    parts = zip(tasks, np.split(valid, ends, axis=1), strict=True)
+    return np.concatenate([np.broadcast_to(mine, (len(mine), task.outputs)) for task, mine in parts], axis=1)
 
 
 def _standardised(features: np.ndarray, train: np.ndarray) -> np.ndarray:
