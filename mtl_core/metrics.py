@@ -97,8 +97,8 @@ def auroc(positives: Float[Tensor, "lanes positives"], negatives: Float[Tensor, 
 
 def average_precision(scores: Float[Tensor, "lanes rows"], positive: Bool[Tensor, " rows"]) -> Float[Tensor, " lanes"]:
     """Mean over positives of the precision at their score: `sum (R_n - R_{n-1}) P_n` over distinct scores."""
-    if bool(positive.all()):
-        return torch.full_like(scores[:, 0], torch.nan)
+    if bool(positive.all()):  # one class only, or no rows
+        return scores.new_full((len(scores),), torch.nan)
     every, marked = (-scores).sort(-1).values, (-scores[:, positive]).sort(-1).values
     at_least = torch.searchsorted(every, marked, right=True)
     hits = torch.searchsorted(marked, marked, right=True)
