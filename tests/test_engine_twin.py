@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from engine_cases import EPOCHS, NAMES, Plain, column, columns, problem, run_spec, train
 
+from mtl_core.data import scenarios
 from mtl_core.schemes import SCHEMES
 from mtl_core.specs import ArmSpec, RunSpec
 
@@ -142,3 +143,17 @@ def test_final_test_losses_are_the_plain_loops(name: str) -> None:
     result = training.results()[list(runs()).index(name)]
     for task, loss in plain(name).test.items():
         assert result.metrics["final"]["test"][task]["loss"] == pytest.approx(loss, rel=1e-9), task
+
+
+@pytest.mark.parametrize("scenario", ["osint", "noise_and_scale", "multi_digits"])
+def test_a_built_in_scenario_follows_the_plain_loop(scenario: str) -> None:
+    data = scenarios.load(scenario, {})
+    batch = -(-data.rows(0) // 26)  # 52 steps
+    spec = run_spec(ArmSpec(scheme="uncertainty", preset="osint"), seed=2, epochs=2, batch_size=batch, hidden=(16, 16), lr=1e-3)
+    training, records = train([spec], data)
+    loop = Plain(spec, data)
+    names = [task.name for task in data.tasks]
+    losses = columns(training, records, "validation", "loss")[:, 0]
+    np.testing.assert_allclose(losses, [[epoch.get(name, np.nan) for name in names] for epoch in loop.validation], rtol=1e-9)
+    for name, loss in loop.test.items():
+        assert training.results()[0].metrics["final"]["test"][name]["loss"] == pytest.approx(loss, rel=1e-9), name

@@ -247,6 +247,17 @@ def test_extreme_counts_and_heads_have_finite_losses_and_slopes(dtype: torch.dty
         assert torch.isfinite(element_slope(TASKS["zinb"], corners, counts)).all(), count
 
 
+@pytest.mark.parametrize("name", ["poisson", "zinb"])
+@pytest.mark.parametrize("log_rate", [35.0, 90.0, 200.0])
+def test_a_rate_that_is_far_too_high_is_pulled_down(name: str, log_rate: float) -> None:
+    """A bound inside the loss must not turn the way back into a way out."""
+    outputs = torch.zeros(1, 2, TASKS[name].outputs)
+    outputs[..., 0] = log_rate
+    slope = element_slope(TASKS[name], outputs, torch.tensor([[[1.0], [7.0]]]))
+    assert torch.isfinite(slope).all()
+    assert (slope[..., 0] > 0).all()
+
+
 def test_a_head_predicts_the_mean_and_the_zeros_of_its_mixture() -> None:
     outputs = head(MEANS, SIZES, ZEROS)
     chance = stats.nbinom(SIZES, SIZES / (SIZES + MEANS)).pmf(0)
