@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import pandas as pd
 import streamlit as st
 
 from mtl_core.data.scenarios import Knob, KnobValue
@@ -94,6 +93,6 @@ def _per_task(label: str, declared: Setting, value: Any, tasks: Sequence[str], k
 def _task_table(value: Any, tasks: Sequence[str], key: str) -> dict[str, float]:
     known = value if isinstance(value, Mapping) else {}
     single = float(value) if isinstance(value, int | float) else 1.0
-    table = pd.DataFrame({"task": tasks, "value": [float(known.get(task, single)) for task in tasks]})
+    table: list[dict[str, Any]] = [{"task": task, "value": float(known.get(task, single))} for task in tasks]
     edited = st.data_editor(table, disabled=["task"], hide_index=True, key=key)
-    return dict(zip(edited["task"], edited["value"].fillna(single), strict=True))
+    return {row["task"]: single if row["value"] is None else row["value"] for row in edited}

@@ -13,7 +13,7 @@ from pages.ui import frame, panels
 from pages.ui.figure import NARROW, Figure
 from pages.ui.text import plain
 
-POLL = 0.7  # seconds between looks at the store, only while something runs
+FAST, STEADY = 0.5, 1.0  # seconds between looks at the store while something runs; fast while a person waits for an answer
 NEXT_STEP = {
     "queued": "It starts by itself; you can leave the page and come back.",
     "running": "",
@@ -32,20 +32,26 @@ def nothing_yet(spec: ExperimentSpec, problem: ProblemInfo) -> Comparison:
 
 def watch(store: Store, comparison: Comparison, progress: Progress | None, arms: list[str] | None) -> None:
     """Progress and figure; polls while the experiment is active, then has the whole page drawn once more."""
-    active = progress is not None and progress.active
-    st.fragment(_watch, run_every=POLL if active else None)(store, comparison, progress, arms, active=active)
+    pace = _pace(progress)
+    st.fragment(_watch, run_every=pace)(store, comparison, progress, arms, pace)
 
 
-def _watch(store: Store, comparison: Comparison, progress: Progress | None, arms: list[str] | None, *, active: bool) -> None:
-    if active:
+def _pace(progress: Progress | None) -> float | None:
+    if progress is None or not progress.active:
+        return None
+    return FAST if progress.epoch == 0 or progress.state == "stopping" else STEADY
+
+
+def _watch(store: Store, comparison: Comparison, progress: Progress | None, arms: list[str] | None, pace: float | None) -> None:
+    if pace is not None:
         progress = store.progress(comparison.experiment_id)
         comparison = store.comparison(comparison.experiment_id)
     with st.container(key="progress"):
         if progress is not None:
             tell(progress)
-    chosen = None if active else selection(comparison)
+    chosen = None if pace else selection(comparison)
     draw(panels.main_figure(comparison, frame.theme(), chosen, arms), "figure")
-    if active and progress is not None and not progress.active:
+    if pace != _pace(progress):
         st.rerun()
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import pandas as pd
 import streamlit as st
 
 from mtl_core import data
@@ -14,6 +13,9 @@ from mtl_core.problem import SPLITS, Problem, problem_info
 from mtl_core.records import ProblemInfo
 from mtl_core.specs import DataSpec
 from mtl_core.store import Store, problem_key
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 PREVIEW_ROWS, PREVIEW_COLUMNS, SAMPLE_ROWS = 20, 40, 200
 
@@ -64,6 +66,8 @@ def _preview(problem: Problem) -> pd.DataFrame:
 
 def _frame(problem: Problem, rows: int) -> pd.DataFrame:
     """The first rows: features, then targets with class names, empty where a label is missing."""
+    import pandas as pd
+
     columns: list[pd.Series] = [pd.Series(problem.features[:rows, n], name=name) for n, name in enumerate(problem.feature_names)]
     for task in problem.tasks:
         values = problem.targets[task.name][:rows]
@@ -79,6 +83,8 @@ def _frame(problem: Problem, rows: int) -> pd.DataFrame:
 
 def _scales(problem: Problem) -> pd.DataFrame:
     """One row a task: kind, what it predicts, share of labels by split, spread of its labels."""
+    import pandas as pd
+
     shares = [problem.availability(split) for split in range(len(SPLITS))]
     rows = []
     for task in problem.tasks:

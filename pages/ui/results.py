@@ -22,7 +22,7 @@ from mtl_core.analysis.runs import At
 from mtl_core.analysis.wording import listed, number
 from mtl_core.records import Comparison
 from mtl_core.specs import digest
-from pages.ui import exports, forest, frame, live, panels, state, tables
+from pages.ui import exports, frame, live, panels, state, tables
 from pages.ui.palette import looks
 from pages.ui.text import label, plain
 
@@ -89,6 +89,7 @@ def details(comparison: Comparison, arms: list[str] | None) -> None:
     """One part at a time, so that a rerun draws little."""
     parts: dict[str, Callable[[], None]] = {
         "Per task": lambda: per_task(comparison),
+        "Differences": lambda: differences(comparison),
         "σ and shares": lambda: inner(comparison, arms),
         "Selection": lambda: counterfactual(comparison),
         "Score": lambda: aggregate(comparison),
@@ -127,10 +128,20 @@ def per_task(comparison: Comparison) -> None:
     )
     for note in table.notes:
         st.caption(plain(note))
-    if len(table.arms) > 1 and not table.empty:
-        every_look = looks(comparison.spec, frame.theme())
-        alt = f"Improvement of each arm over {table.baseline} by task, with 95 % intervals."
-        st.plotly_chart(forest.forest(table, every_look, frame.theme()), key="forest", config={"displaylogo": False}, alt=alt)
+
+
+def differences(comparison: Comparison) -> None:
+    """Every arm against the baseline as a figure."""
+    from pages.ui.forest import forest  # brings Plotly, which takes a moment in Python and in the browser
+
+    table = _table(comparison, "best", "test", stamp(comparison))
+    if len(table.arms) < 2 or table.empty:
+        st.info("There is nothing to compare yet: two arms with finished runs are needed.")
+        return
+    alt = f"Improvement of each arm over {table.baseline} by task, with 95 % intervals."
+    figure = forest(table, looks(comparison.spec, frame.theme()), frame.theme())
+    st.plotly_chart(figure, key="forest", config={"displaylogo": False}, alt=alt)
+    st.caption("Headline metric of every task, test split, selected epoch; 95 % intervals of differences paired by seed.")
 
 
 def inner(comparison: Comparison, arms: list[str] | None) -> None:
@@ -157,7 +168,7 @@ def counterfactual(comparison: Comparison) -> None:
 def aggregate(comparison: Comparison) -> None:
     """The aggregate score with its parts; weights can be changed here without training anything."""
     given = dict(comparison.spec.score or {task.name: 1.0 for task in comparison.problem.tasks})
-    fixed = [column for column in tables.score_parts(score(comparison), given).columns if column != "weight"]
+    fixed = [column for column in tables.score_parts(score(comparison), given)[0] if column != "weight"]
     held = st.session_state.get("score-weights", {}).get("edited_rows", {})
     names = [task.name for task in comparison.problem.tasks]
     weights = {

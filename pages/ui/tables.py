@@ -1,23 +1,23 @@
-"""Infos as tables for `st.dataframe`, which shows text as text. Pure."""
+"""Infos as rows for `st.dataframe`, which shows text as text. Pure."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-
-import pandas as pd
+from typing import Any
 
 from mtl_core.analysis import MetricRow, MetricTable, Score, Selection
 from mtl_core.analysis.wording import interval, number, probability
 
+Rows = list[dict[str, Any]]
 BETTER_BY = {1: "higher", -1: "lower", 0: "–"}
 MARK = {"better": "▲ ", "worse": "▼ "}
 
 
-def metrics(table: MetricTable, *, headlines_only: bool) -> pd.DataFrame:
+def metrics(table: MetricTable, *, headlines_only: bool) -> Rows:
     """One row a metric: every arm with its interval, difference to the baseline arm, constant predictor."""
     rows = table.headlines if headlines_only else table.rows
-    return pd.DataFrame([_metric(row, table) for row in rows])
+    return [_metric(row, table) for row in rows]
 
 
 def _metric(row: MetricRow, table: MetricTable) -> dict[str, str]:
@@ -36,28 +36,26 @@ def _metric(row: MetricRow, table: MetricTable) -> dict[str, str]:
     return cells
 
 
-def selections(chosen: Selection) -> pd.DataFrame:
+def selections(chosen: Selection) -> Rows:
     """One row an arm: selected and counterfactual epoch, and what the latter would have cost."""
-    return pd.DataFrame(
-        [
-            {
-                "arm": one.arm,
-                "selected epoch (median)": f"{one.median_selected:g}",
-                "its own objective's epoch": f"{one.median_counterfactual:g}" if one.counterfactual else "–",
-                "regret, criterion": interval(one.regret.absolute, signed=True),
-                "p": probability(one.p),
-                "regret on test": interval(one.regret.test, signed=True),
-                "runs": str(one.runs),
-            }
-            for one in chosen.arms
-        ]
-    )
+    return [
+        {
+            "arm": one.arm,
+            "selected epoch (median)": f"{one.median_selected:g}",
+            "its own objective's epoch": f"{one.median_counterfactual:g}" if one.counterfactual else "–",
+            "regret, criterion": interval(one.regret.absolute, signed=True),
+            "p": probability(one.p),
+            "regret on test": interval(one.regret.test, signed=True),
+            "runs": str(one.runs),
+        }
+        for one in chosen.arms
+    ]
 
 
-def task_regrets(chosen: Selection) -> pd.DataFrame:
+def task_regrets(chosen: Selection) -> Rows:
     """One row a task: change of its validation loss at each arm's counterfactual epoch, and the epoch it would choose itself."""
     tasks = dict.fromkeys(task for one in chosen.arms for task in one.tasks)
-    return pd.DataFrame([{"task": task, **_regrets(chosen, task)} for task in tasks])
+    return [{"task": task, **_regrets(chosen, task)} for task in tasks]
 
 
 def _regrets(chosen: Selection, task: str) -> Mapping[str, str]:
@@ -68,17 +66,15 @@ def _regrets(chosen: Selection, task: str) -> Mapping[str, str]:
     return cells
 
 
-def score_parts(score: Score, weights: Mapping[str, float]) -> pd.DataFrame:
+def score_parts(score: Score, weights: Mapping[str, float]) -> Rows:
     """One row a task with its editable weight, one column an arm."""
-    return pd.DataFrame(
-        [
-            {
-                "task": part.task,
-                "weight": float(weights.get(part.task, 0.0)),
-                "component": part.meaning,
-                **{arm: interval(one) for arm, one in part.estimates.items()},
-                "constant prediction": number(part.constant),
-            }
-            for part in score.parts
-        ]
-    )
+    return [
+        {
+            "task": part.task,
+            "weight": float(weights.get(part.task, 0.0)),
+            "component": part.meaning,
+            **{arm: interval(one) for arm, one in part.estimates.items()},
+            "constant prediction": number(part.constant),
+        }
+        for part in score.parts
+    ]
