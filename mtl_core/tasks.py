@@ -122,11 +122,13 @@ def _focal_slope(task: TaskSpec, logits: Tensor, labels: Tensor) -> Tensor:
 
 
 def _poisson(_: TaskSpec, log_rate: Tensor, counts: Tensor) -> Tensor:
-    return torch.exp(log_rate.clamp(max=LOG_RATE_LIMIT)) - counts * log_rate + torch.lgamma(counts + 1)
+    """Beyond the limit the rate goes on as a straight line, so that it is finite and still pulled down."""
+    held = log_rate.clamp(max=LOG_RATE_LIMIT)
+    return torch.exp(held) * (1 + log_rate - held) - counts * log_rate + torch.lgamma(counts + 1)
 
 
 def _poisson_slope(_: TaskSpec, log_rate: Tensor, counts: Tensor) -> Tensor:
-    return torch.exp(log_rate) * (log_rate <= LOG_RATE_LIMIT) - counts
+    return torch.exp(log_rate.clamp(max=LOG_RATE_LIMIT)) - counts
 
 
 def _zinb(_: TaskSpec, outputs: Tensor, counts: Tensor) -> Tensor:
