@@ -23,6 +23,7 @@ import platformdirs
 
 from mtl_core.errors import SpecError
 from mtl_core.runner import Trainer, work
+from mtl_core.runner.trainer import real
 from mtl_core.store import Store, Worker, open_store, processes
 
 logger = logging.getLogger(__name__)
@@ -34,7 +35,7 @@ APP_BEAT_SECONDS = 10.0
 LOGS_KEPT = 20
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
-_children: list[subprocess.Popen[bytes]] = []  # reaped as they end
+_children: dict[str, list[subprocess.Popen[bytes]]] = {}  # by store; reaped as they end
 
 
 def wanted_workers() -> int:
@@ -52,7 +53,7 @@ def ensure_workers(store: Store, count: int | None = None, command: Sequence[str
 
     Cheap when nothing is to be done: call it with every page. `command`: what to start instead of this package's worker.
     """
-    _children[:] = [child for child in _children if child.poll() is None]
+    children = _children[store.url] = [child for child in _children.get(store.url, []) if child.poll() is None]
     count = wanted_workers() if count is None else count
     living = store.workers.live()
     _sign_in(store, living)
@@ -61,12 +62,14 @@ def ensure_workers(store: Store, count: int | None = None, command: Sequence[str
     if sum(one.kind == "process" and one.host == host for one in living) >= count:
         return []
     names = store.workers.reserve(count)
-    _children.extend(_start(store, name, command) for name in names)
+    children.extend(_start(store, name, command) for name in names)
     return names
 
 
 def dismiss_workers(store: Store) -> None:
-    """Ask the local workers to give back what they train and to end."""
+    """Ask the local workers to give back what they train and to end; those this process has just started, too."""
+    for child in _children.get(store.url, []):
+        child.terminate()
     for one in store.workers.live():
         if one.kind == "process" and processes.alive(one.host, one.pid, one.birth):
             os.kill(one.pid, signal.SIGTERM)
@@ -79,7 +82,7 @@ def worker_main(store_url: str | None = None, worker: str | None = None, trainer
     store = open_store(store_url)
     name = store.workers.register("process", worker)
     logger.info("Worker %s of %s, process %s.", name, store.file or "the server", os.getpid())
-    trainer = trainer or _real()
+    trainer = trainer or real()
     with trainer.threads():
         _warm(trainer)
         store.workers.beat(name, "idle", trainer.device("auto"))
@@ -96,12 +99,6 @@ def _warm(trainer: Trainer) -> None:
         trainer.warm()
     except Exception:
         logger.exception("The rehearsal failed.")
-
-
-def _real() -> Trainer:
-    from mtl_core.runner.trainer import real
-
-    return real()
 
 
 def _sign_in(store: Store, living: list[Worker]) -> None:

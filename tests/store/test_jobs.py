@@ -26,11 +26,9 @@ DEADLINE = 60.0
 def store(url: str) -> Iterator[Store]:
     opened = SqlStore(url)
     yield opened
-    for one in workers(opened):
-        os.kill(one.pid, signal.SIGKILL)
-    for child in jobs._children:
+    for child in jobs._children.pop(opened.url, []):
+        child.kill()
         child.wait()
-    jobs._children.clear()
     opened.close()
 
 
@@ -73,7 +71,7 @@ def _a_killed_one_is_replaced(store: Store) -> None:
 def _told_to_end_they_end(store: Store) -> None:
     jobs.dismiss_workers(store)
     until(lambda: not workers(store))
-    assert [child.wait() for child in jobs._children][-1] == 0
+    assert [child.wait() for child in jobs._children[store.url]][-1] == 0
 
 
 def test_a_worker_told_to_end_gives_its_batch_back_and_a_stop_leaves_it_alive(store: Store) -> None:
@@ -106,6 +104,13 @@ def test_a_worker_ends_when_its_store_is_gone_and_its_log_stays_readable(store: 
     assert "ends" in log
     assert "Traceback" not in log
     assert not store.file.exists(), "and does not bring it back"
+
+
+def test_a_worker_that_has_just_been_started_can_be_told_to_end(store: Store) -> None:
+    jobs.ensure_workers(store, 1, FAKE)
+    jobs.dismiss_workers(store)
+    (child,) = jobs._children[store.url]
+    assert child.wait(DEADLINE) in (0, -signal.SIGTERM)
 
 
 def test_an_idle_worker_leaves_when_the_app_that_wanted_it_is_gone(url: str) -> None:
