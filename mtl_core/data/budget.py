@@ -20,6 +20,6 @@ def budget(rows: int) -> dict[str, Any]:
         "batch_size": batch,
         "lr": 1e-3,
         "hidden": (64, 64),
-        "weight_decay": 0.0,
+        "weight_decay": 1e-4,  # scikit-learn's
         "stop": {"on": "criterion", "patience": max(8, epochs // 8)},
     }
