@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from pages.ui import arms, frame, live, options, results, state, strip
+from pages.ui import arms, exports, frame, live, options, results, state, strip
 from pages.ui.guard import guard
 from pages.ui.text import plain
 
@@ -25,6 +25,7 @@ with st.container(horizontal=True, vertical_alignment="center", key="runbar"):
     st.button("▶ Run", type="primary", key="run", on_click=state.submit, args=(store,), disabled=running and not changed)
     st.button("■ Stop", key="stop", on_click=strip.stop, args=(store,), disabled=not running)
     strip.condition(comparison, progress)
+    exports.share(store, comparison)
 if sentence := state.said():
     st.error(plain(sentence))
 

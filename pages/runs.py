@@ -30,4 +30,5 @@ else:
             results.cards(comparison)
 
         # download
-        exports.draw(comparison, results.stamp(comparison))
+        exports.downloads(comparison, results.stamp(comparison))
+        exports.links(comparison.spec, stored=True)

@@ -125,6 +125,28 @@ def test_an_unknown_link_says_so_and_shows_the_recorded_comparison(store: Store,
     assert app.session_state["shown"] == "recorded"
 
 
+def test_a_link_to_a_table_that_is_not_here_says_so(store: Store) -> None:
+    spec = parse_experiment({"data": {"fingerprint": "f" * 16}, "arms": {"a": {"scheme": "equal"}}})
+    app = opened(query={"v": "1", "c": to_link(spec)})
+    assert "recorded comparison" in " ".join(str(one.value) for one in app.error)
+
+
+def test_a_run_that_somebody_deleted_says_so(store: Store) -> None:
+    app = settled()
+    button(app, "run").click().run()
+    store.delete(app.session_state["shown"])
+    app.run()
+    assert not app.exception
+    assert "recorded comparison" in " ".join(str(one.value) for one in app.error)
+
+
+def test_a_store_that_cannot_be_opened_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MTL_STORE_URL", "nosuchdatabase://here")
+    monkeypatch.setenv("MTL_WORKERS", "0")
+    app = opened()
+    assert "MTL_STORE_URL" in str(app.error[0].value)
+
+
 def test_the_form_of_an_arm_has_every_declared_setting(store: Store) -> None:
     app = settled()
     button(app, "arm-0").click().run()

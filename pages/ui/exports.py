@@ -8,43 +8,55 @@ import streamlit as st
 
 from mtl_core import export
 from mtl_core.records import Comparison
-from mtl_core.specs import to_link
-from pages.ui import state
+from mtl_core.specs import ExperimentSpec, to_link
+from mtl_core.store import Store
+from pages.ui import problems, state
+from pages.ui.guard import guard
 from pages.ui.text import plain
 
 
-def draw(comparison: Comparison, stamp: str) -> None:
-    """Links, downloads, and what the numbers were made with."""
-    with st.container(key="share"):
-        _links(comparison)
-    downloads(comparison, stamp)
-    made = ", ".join(f"{name} {value}" for name, value in comparison.versions.items())
-    st.caption(plain(f"Made with {made or 'unknown versions'}; {comparison.created or 'no date'}."))
+def share(store: Store, comparison: Comparison) -> None:
+    """The link to the draft as it stands, run or not."""
+    with st.popover("Share", type="tertiary", key="share"), guard():
+        spec = problems.resolved(store, state.draft()) if state.changed(comparison) else comparison.spec
+        links(spec, stored=state.shown() == spec.id)
 
 
-def _links(comparison: Comparison) -> None:
-    spec = comparison.spec
+def links(spec: ExperimentSpec, *, stored: bool) -> None:
+    """What to send to somebody, and the hash by which two people see that they look at the same."""
     st.caption("This link holds every setting, defaults too; whoever opens it sees the same experiment.")
-    st.code(address({"v": "1", "c": to_link(spec)}), language=None, wrap_lines=True)
-    if state.shown() not in (None, state.RECORDED):
+    st.code(address({"v": "1", "c": to_link(spec)}), language=None, wrap_lines=True, height=120)
+    if stored:
         st.caption("This short one opens the stored runs, on this server.")
-        st.code(address({"run": comparison.experiment_id}), language=None, wrap_lines=True)
+        st.code(address({"run": spec.id}), language=None, wrap_lines=True)
     st.caption("Experiment, by the hash of its settings:")
     with st.container(key="experiment-id"):
         st.code(spec.id, language=None)
 
 
 def downloads(comparison: Comparison, stamp: str) -> None:
-    """CSV and JSON, written only when asked for."""
+    """CSV, JSON and the experiment itself, written only when asked for; and what the numbers were made with."""
     name = f"mtl-{comparison.spec.id[:8]}"
     with st.container(horizontal=True):
         for words, write, suffix, mime in (
             ("Metrics, CSV", export.metrics_csv, "metrics.csv", "text/csv"),
             ("History, CSV", export.history_csv, "history.csv", "text/csv"),
             ("Record, JSON", export.record_json, "record.json", "application/json"),
+            ("Experiment, YAML", experiment_yaml, "experiment.yaml", "application/yaml"),
         ):
             make = lambda write=write: write(comparison)  # noqa: E731
             st.download_button(words, make, f"{name}-{suffix}", mime, key=f"download-{suffix}-{stamp}", on_click="ignore")
+    made = ", ".join(f"{name} {value}" for name, value in comparison.versions.items())
+    st.caption(plain(f"Made with {made or 'unknown versions'}; {comparison.created or 'no date'}."))
+    st.caption("The experiment file runs elsewhere with:")
+    st.code(f"python -m mtl_core run {name}-experiment.yaml --out results", language=None)
+
+
+def experiment_yaml(comparison: Comparison) -> str:
+    """The resolved experiment as the command line takes it."""
+    import yaml
+
+    return yaml.safe_dump(comparison.spec.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
 
 
 def address(query: dict[str, str]) -> str:

@@ -9,6 +9,7 @@ import streamlit as st
 
 from mtl_core import jobs
 from mtl_core.store import Store, default_url, open_store
+from pages.ui.guard import guard
 from pages.ui.palette import Theme
 
 TITLE = "Learned against fixed task weights"
@@ -34,9 +35,11 @@ def open_page(title: str) -> Store:
         _navigation()
     st.set_page_config(page_title=f"{title} · {TITLE}", page_icon="⚖️", layout="wide")
     st.html(STYLE)
-    store = _store(default_url())
-    jobs.ensure_workers(store)
-    return store
+    store = None
+    with guard("Check MTL_STORE_URL and MTL_WORKERS, then reload."):
+        store = _store(default_url())
+        jobs.ensure_workers(store)
+    return store or st.stop()
 
 
 def theme() -> Theme:

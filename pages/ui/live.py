@@ -11,11 +11,12 @@ from mtl_core.specs import ExperimentSpec
 from mtl_core.store import Progress, Store
 from pages.ui import frame, panels
 from pages.ui.figure import NARROW, Figure
+from pages.ui.guard import guard
 from pages.ui.text import plain
 
 FAST, STEADY = 0.5, 1.0  # seconds between looks at the store while something runs; fast while a person waits for an answer
 NEXT_STEP = {
-    "queued": "It starts by itself; you can leave the page and come back.",
+    "queued": "It starts as soon as a worker is free; you can leave the page and come back.",
     "running": "",
     "stopping": "",
     "stopped": "Press Run to go on from there.",
@@ -44,8 +45,9 @@ def _pace(progress: Progress | None) -> float | None:
 
 def _watch(store: Store, comparison: Comparison, progress: Progress | None, arms: list[str] | None, pace: float | None) -> None:
     if pace is not None:
-        progress = store.progress(comparison.experiment_id)
-        comparison = store.comparison(comparison.experiment_id)
+        with guard("Reload the page."):
+            progress = store.progress(comparison.experiment_id)
+            comparison = store.comparison(comparison.experiment_id)
     with st.container(key="progress"):
         if progress is not None:
             tell(progress)

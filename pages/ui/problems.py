@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import streamlit as st
 
-from mtl_core import data
+from mtl_core import data, runner
 from mtl_core.data.table import Understanding
 from mtl_core.problem import SPLITS, Problem, problem_info
 from mtl_core.records import ProblemInfo
-from mtl_core.specs import DataSpec
+from mtl_core.specs import DataSpec, ExperimentSpec
 from mtl_core.store import Store, problem_key
 
 if TYPE_CHECKING:
@@ -36,6 +36,16 @@ def sight(store: Store, spec: DataSpec) -> Sight:
 def understanding(store: Store, spec: DataSpec) -> Understanding:
     """What is understood of a stored table, with the corrections in the spec. Raises UserError."""
     return _understanding(problem_key(spec), spec, store)
+
+
+def resolved(store: Store, spec: ExperimentSpec) -> ExperimentSpec:
+    """The experiment with everything spelled out. Raises UserError."""
+    return _resolved(spec.id, spec, store)
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def _resolved(key: str, _spec: ExperimentSpec, _store: Store) -> ExperimentSpec:  # noqa: ARG001
+    return runner.prepare(_store, _spec)[0]
 
 
 @st.cache_data(max_entries=16, show_spinner="Reading the data …")

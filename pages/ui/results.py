@@ -93,7 +93,7 @@ def details(comparison: Comparison, arms: list[str] | None) -> None:
         "σ and shares": lambda: inner(comparison, arms),
         "Selection": lambda: counterfactual(comparison),
         "Score": lambda: aggregate(comparison),
-        "Share and export": lambda: exports.draw(comparison, stamp(comparison)),
+        "Export": lambda: exports.downloads(comparison, stamp(comparison)),
     }
     chosen = st.segmented_control(
         "Details", list(parts), default="Per task", required=True, key="details", label_visibility="collapsed"

@@ -11,7 +11,7 @@ from typing import Any, cast
 import streamlit as st
 
 from mtl_core import recorded, runner
-from mtl_core.errors import SpecError, UserError
+from mtl_core.errors import SpecError, StoreError, UserError
 from mtl_core.records import Comparison
 from mtl_core.specs import ExperimentSpec, from_link, parse_experiment
 from mtl_core.store import Store
@@ -107,7 +107,7 @@ def submit(store: Store) -> None:
     try:
         experiment_id = runner.submit(store, draft())
         show(store, experiment_id)
-    except UserError as error:
+    except (UserError, StoreError) as error:
         say(str(error))
 
 

@@ -6,6 +6,7 @@ import streamlit as st
 
 from mtl_core.analysis import Curves, curves
 from mtl_core.data.scenarios import SCENARIOS
+from mtl_core.errors import UserError
 from mtl_core.records import Channel, Comparison
 from mtl_core.store import Progress, Store
 from pages.ui import panels, problems, state
@@ -52,11 +53,15 @@ def tasks(store: Store, comparison: Comparison) -> list[str]:
 def on_display(store: Store) -> tuple[Comparison, Progress | None]:
     """The comparison to show and how far it is; None for one that this store did not run."""
     shown = state.shown()
-    if shown == state.RECORDED:
-        return state.recording(), None
-    if shown is None:
-        return nothing_yet(state.draft(), problems.sight(store, state.draft().data).info), None
-    return store.comparison(shown), store.progress(shown)
+    try:
+        if shown is None:
+            return nothing_yet(state.draft(), problems.sight(store, state.draft().data).info), None
+        if shown != state.RECORDED:
+            return store.comparison(shown), store.progress(shown)
+    except UserError as error:  # its table is not here, or somebody has deleted it
+        state.say(f"{error} Shown instead: the recorded comparison.")
+        state.show_recorded()
+    return state.recording(), None
 
 
 def stop(store: Store) -> None:

@@ -64,7 +64,7 @@ def badge(page: Page, state: str) -> Any:
 
 
 def spec_hash(page: Page) -> str:
-    page.locator(".st-key-details").get_by_text("Share and export").click()
+    page.locator(".st-key-runbar").get_by_text("Share", exact=True).click()
     box = page.locator(".st-key-experiment-id code")
     expect(box).to_have_text(re.compile("^[0-9a-f]{16}$"))
     return str(box.inner_text())
@@ -116,7 +116,7 @@ def test_stop_ends_a_run_and_run_goes_on_from_there(page: Page, app: App) -> Non
 def test_a_link_restores_the_same_experiment_in_a_fresh_browser(page: Page, browser: Browser, app: App) -> None:
     opened(page, app.url)
     here = spec_hash(page)
-    link = page.locator(".st-key-share code").first.inner_text()
+    link = page.locator("code", has_text="?v=1&c=").inner_text()
     assert len(link) < 1500
     fresh = browser.new_context()
     there = opened(fresh.new_page(), link)
