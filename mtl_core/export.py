@@ -18,8 +18,9 @@ from typing import Any
 
 from mtl_core.analysis import verdict
 from mtl_core.analysis.frames import HistoryRow, MetricValue, history_rows, metric_rows
+from mtl_core.links import to_link
 from mtl_core.records import NEITHER, Comparison, RunRecord
-from mtl_core.specs import digest, to_link
+from mtl_core.specs import digest
 
 FORMULA_STARTS = frozenset("=+-@\t\r\n'＝＋－＠")  # the last four are full-width forms that spreadsheets accept
 FILES = ("record.json", "history.csv", "metrics.csv")

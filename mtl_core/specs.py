@@ -9,11 +9,8 @@ so it does not depend on what was left to defaults, on names given to arms, on a
 
 from __future__ import annotations
 
-import base64
-import binascii
 import hashlib
 import json
-import zlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
@@ -26,7 +23,7 @@ if TYPE_CHECKING:
     from mtl_core.problem import Problem
 
 RESULTS_VERSION = 1  # part of every run's identity: raise it when the same spec would train to other numbers
-MAX_SEEDS, MAX_ARMS, MAX_LINK = 256, 32, 20_000
+MAX_SEEDS, MAX_ARMS = 256, 32
 
 Kind = Literal["regression", "multi_output", "binary", "multiclass", "count"]
 LOSSES: dict[str, tuple[str, ...]] = {  # allowed losses by kind, the default first
@@ -337,28 +334,3 @@ def _check_task_names(spec: ExperimentSpec, names: list[str]) -> None:
     for task in named:
         if task not in names:
             raise SpecError(unknown("task", task, names))
-
-
-# --- links -----------------------------------------------------------------------------------------------------------
-
-
-def to_link(spec: ExperimentSpec) -> str:
-    """The whole spec, defaults spelled out, as URL-safe text."""
-    packed = zlib.compress(spec.model_dump_json().encode(), 9)
-    return base64.urlsafe_b64encode(packed).decode().rstrip("=")
-
-
-def from_link(text: str) -> ExperimentSpec:
-    """Inverse of `to_link`. Raises SpecError for anything that is not a link of ours."""
-    if len(text) > MAX_LINK:
-        raise SpecError(f"This link is longer than {MAX_LINK:,} characters and was not opened.")
-    try:
-        packed = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
-        unpacker = zlib.decompressobj()
-        plain = unpacker.decompress(packed, 1_000_000)
-        if unpacker.unconsumed_tail:
-            raise SpecError("This link unpacks to more than a megabyte and was not opened.")
-        value = json.loads(plain)
-    except (binascii.Error, zlib.error, ValueError) as error:
-        raise SpecError("This link is damaged: copy it again, whole, from the page that made it.") from error
-    return parse_experiment(value)

@@ -16,7 +16,8 @@ from hypothesis import given as drawn
 from hypothesis import strategies as st
 
 from mtl_core.export import history_csv, metrics_csv, protected, record, record_json, save, unprotected
-from mtl_core.specs import TaskSpec, from_link
+from mtl_core.links import from_link
+from mtl_core.specs import TaskSpec
 
 METRICS = {"loss", "accuracy", "f1_macro", "f1", "auroc", "average_precision", "mae", "rmse", "mse", "r2", "nll"}
 SIGNALS = {"loss", "weight", "sigma", "share", "available", "gate", "criterion", "learned_total"}

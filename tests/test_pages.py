@@ -17,9 +17,10 @@ from streamlit.testing.v1 import AppTest
 
 from mtl_core import data, recorded, runner
 from mtl_core.analysis import curves, metric_table, selection
+from mtl_core.links import to_link
 from mtl_core.records import Channel, Comparison
 from mtl_core.schemes import SCHEMES
-from mtl_core.specs import DataSpec, TaskSpec, parse_experiment, to_link
+from mtl_core.specs import DataSpec, TaskSpec, parse_experiment
 from mtl_core.store import Store, open_store
 from pages.ui import columns, tables
 from pages.ui.figure import places

@@ -7,8 +7,9 @@ from urllib.parse import urlencode, urlsplit, urlunsplit
 import streamlit as st
 
 from mtl_core import export
+from mtl_core.links import to_link
 from mtl_core.records import Comparison
-from mtl_core.specs import ExperimentSpec, to_link
+from mtl_core.specs import ExperimentSpec
 from mtl_core.store import Store
 from pages.ui import problems, state
 from pages.ui.guard import guard

@@ -12,8 +12,9 @@ import streamlit as st
 
 from mtl_core import recorded, runner
 from mtl_core.errors import SpecError, StoreError, UserError
+from mtl_core.links import from_link
 from mtl_core.records import Comparison
-from mtl_core.specs import ExperimentSpec, from_link, parse_experiment
+from mtl_core.specs import ExperimentSpec, parse_experiment
 from mtl_core.store import Store
 
 RECORDED = "recorded"  # stands for the comparison that the package brings along
