@@ -14,7 +14,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
 from mtl_core.errors import StoreError
 from mtl_core.store import schema
@@ -87,7 +87,7 @@ def _file_of(url: str) -> Path | None:
 
 def _engine(url: str, file: Path | None) -> Engine:
     if file is None:
-        return create_engine(url, pool_pre_ping=True)
+        return _server(url)
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -96,6 +96,16 @@ def _engine(url: str, file: Path | None) -> Engine:
     event.listen(engine, "connect", _configure_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
+
+
+def _server(url: str) -> Engine:
+    kind = make_url(url).drivername
+    try:
+        return create_engine(url, pool_pre_ping=True)
+    except NoSuchModuleError:
+        raise StoreError(f'There is no kind of database "{kind}". Write sqlite:///FILE or postgresql://...') from None
+    except ModuleNotFoundError as error:
+        raise StoreError(f"A store at {kind}:// needs the Python package {error.name}, which is not installed.") from None
 
 
 def _configure_sqlite(connection: Any, _record: Any) -> None:
