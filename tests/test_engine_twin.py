@@ -10,8 +10,9 @@ import pytest
 from engine_cases import EPOCHS, NAMES, Plain, column, columns, problem, run_spec, train
 
 from mtl_core.data import scenarios
+from mtl_core.problem import Problem
 from mtl_core.schemes import SCHEMES
-from mtl_core.specs import ArmSpec, RunSpec
+from mtl_core.specs import ArmSpec, RunSpec, TaskSpec
 
 SETTINGS: dict[str, list[dict[str, Any]]] = {
     "equal": [{}, {"reduction": "sum"}],
@@ -157,3 +158,23 @@ def test_a_built_in_scenario_follows_the_plain_loop(scenario: str) -> None:
     np.testing.assert_allclose(losses, [[epoch.get(name, np.nan) for name in names] for epoch in loop.validation], rtol=1e-9)
     for name, loss in loop.test.items():
         assert training.results()[0].metrics["final"]["test"][name]["loss"] == pytest.approx(loss, rel=1e-9), name
+
+
+def test_a_task_whose_loss_is_not_finite_is_left_out_of_the_step_and_harms_no_other() -> None:
+    """Labels so large that the loss and even its slope overflow: dropped from the batch, as the plain loop drops it."""
+    whole = problem()
+    burst = TaskSpec(name="burst", kind="regression", scaled=False)
+    values = whole.targets["drift"].copy()
+    values[np.flatnonzero(whole.split == 0)[30:33]] = -1.7e308
+    kept = tuple(task for task in whole.tasks if task.name in ("level", "regime", "events"))
+    targets = {task.name: whole.targets[task.name] for task in kept} | {"burst": values}
+    data = Problem("bursts", whole.features, targets, (*kept, burst), whole.split, whole.feature_names)
+    specs = [run_spec(ArmSpec(scheme=name), seed=1, epochs=9) for name in ("equal", "uncertainty", "softplus")]
+    training, records = train(specs, data)
+    for lane, spec in enumerate(specs):
+        loop = Plain(spec, data)
+        missed = sum("burst" not in step for step in loop.run.losses)
+        assert missed > 0
+        assert training.results()[lane].status == "done"
+        losses = columns(training, records, "validation", "loss")[:, lane]
+        np.testing.assert_allclose(losses, [[epoch[task.name] for task in data.tasks] for epoch in loop.validation], rtol=1e-9)
