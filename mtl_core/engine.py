@@ -160,7 +160,7 @@ class Training:
         parts = share((weighed.weights * torch.where(available, raw, 0.0)).abs())
         columns = torch.stack([raw, weighed.weights, sigma, parts, labelled, weighed.gate], -1)
         total = torch.where(available.any(-1), weighed.total, torch.nan)
-        return columns.double().cpu().numpy(), total.double().cpu().numpy()
+        return columns.cpu().double().numpy(), total.cpu().double().numpy()
 
     def _watch_epoch(self, seats: np.ndarray, criterion: np.ndarray, learned: np.ndarray, losses: np.ndarray) -> None:
         """Selection: by the fixed criterion or the primary task; the learned objective only beside it."""
@@ -229,7 +229,7 @@ class Training:
         scale = np.ones((lanes, len(tasks)))
         kinds = [run.selection.scale for run in self.runs]
         if "baseline" in kinds:
-            constant = baseline_losses(self.problem, self.data, 1).double().cpu().numpy()
+            constant = baseline_losses(self.problem, self.data, 1).cpu().double().numpy()
             scale[[kind == "baseline" for kind in kinds]] = constant
         alone = [lane for lane, kind in enumerate(kinds) if kind == "single_task"]
         if alone:

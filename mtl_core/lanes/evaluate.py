@@ -67,4 +67,4 @@ def _evaluate(flat: Tensor, shape: Shape, tasks: Sequence[TaskSpec], data: Tenso
         losses.append(task_loss(task, mine, targets, valid))
         values = metrics(task, mine, targets, valid, unscale, losses[-1])
         found += [values[name] for name in METRICS[task.kind]]
-    return torch.stack(losses, 1).double().cpu().numpy(), torch.stack(found, 1).double().cpu().numpy()
+    return torch.stack(losses, 1).cpu().double().numpy(), torch.stack(found, 1).cpu().double().numpy()

@@ -34,7 +34,7 @@ class EpochSums:
         """The six signals in the order of `records.SIGNAL_NAMES`, and the mean of the objective over steps."""
         loss = self.loss / self.labels  # per label; NaN if the task never took part
         columns = [loss, self.weight / self.steps, sigma, share(self.part), self.available / self.steps, self.gate / self.steps]
-        return torch.stack(columns, -1).double().cpu().numpy(), (self.total / self.steps).double().cpu().numpy()
+        return torch.stack(columns, -1).cpu().double().numpy(), (self.total / self.steps).cpu().double().numpy()
 
 
 def share(parts: Float[Tensor, "lanes tasks"]) -> Float[Tensor, "lanes tasks"]:
