@@ -93,11 +93,8 @@ def _cross_entropy(task: TaskSpec, logits: Tensor, classes: Tensor) -> Tensor:
 
 
 def _cross_entropy_slope(task: TaskSpec, logits: Tensor, classes: Tensor) -> Tensor:
-    slope = torch.softmax(logits, -1)
-    if task.label_smoothing:
-        slope = slope - task.label_smoothing / task.outputs
-    places = classes.long().expand(*logits.shape[:-1], 1)
-    return slope.scatter_add(-1, places, slope.new_full((1,) * slope.dim(), task.label_smoothing - 1).expand(places.shape))
+    chosen = (classes == torch.arange(task.outputs, device=logits.device)).to(logits.dtype)
+    return torch.softmax(logits, -1) - task.label_smoothing / task.outputs - (1 - task.label_smoothing) * chosen
 
 
 def _binary(task: TaskSpec, logits: Tensor, labels: Tensor) -> Tensor:
