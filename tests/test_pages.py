@@ -142,7 +142,7 @@ def test_a_run_that_somebody_deleted_says_so(store: Store) -> None:
 
 
 def test_a_store_that_cannot_be_opened_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MTL_STORE_URL", "nosuchdatabase://here")
+    monkeypatch.setenv("MTL_STORE_URL", "sqlite:////proc/nowhere/store.sqlite")
     monkeypatch.setenv("MTL_WORKERS", "0")
     app = opened()
     assert "MTL_STORE_URL" in str(app.error[0].value)

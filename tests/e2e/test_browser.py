@@ -89,7 +89,7 @@ def test_curves_come_in_place_after_run_and_stand_still_at_the_end(page: Page, a
     assert (seen["gone"], seen["blank"]) == (0, 0)
     expect(badge(page, "done")).to_be_visible()
     page.wait_for_selector(IDLE)
-    page.wait_for_selector(".st-key-forest .main-svg")
+    page.wait_for_selector(".st-key-details")
     page.wait_for_timeout(2000)  # part of what is claimed: 2 s after the end nothing moves
     assert page.evaluate(WATCH, 1.5)["mutations"] == 0
 
