@@ -70,6 +70,12 @@ def cases(wrappers: Sequence[str] = tuple(WRAPPERS)) -> list[Case]:
 SHARES = (1.0, 0.9, 0.25, 0.5)
 
 
+def wrapped() -> list[Case]:
+    """Every scheme under every wrapper, each with its most eventful settings."""
+    last = {f"{name}{len(variants) - 1}" for name, variants in SETTINGS.items()}
+    return [case for case in cases(tuple(WRAPPERS)[1:]) if case.label.split("-")[0] in last]
+
+
 def setup(lanes: tuple[int, ...] = (), tasks: tuple[TaskSpec, ...] = TASKS, shares: Sequence[float] = SHARES) -> Setup:
     """What is known before the first step, in double precision."""
     lr = torch.full((*lanes, 1), LR, dtype=torch.float64)

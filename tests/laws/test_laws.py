@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from cases import LR, SETTINGS, TASKS, WRAPPERS, Case, cases, leaves, one, play, sequence, setup, stacked
+from cases import LR, SETTINGS, TASKS, WRAPPERS, Case, cases, leaves, one, play, sequence, setup, stacked, wrapped
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
@@ -15,7 +15,7 @@ from mtl_core.schemes import Setup, Signals
 from mtl_core.schemes.build import build_lanes, structure
 from mtl_core.specs import ArmSpec
 
-every_case = pytest.mark.parametrize("case", cases(), ids=repr)
+every_case = pytest.mark.parametrize("case", [*cases(("bare",)), *wrapped()], ids=repr)
 AVAILABILITY = (".average", ".factor")  # a gate watches the labels of absent tasks too: that is what it is for
 
 
