@@ -15,7 +15,7 @@ with guard("Correct the table above, or choose another source."):
 
     # look
     if spec is None:
-        st.info("Nothing chosen yet. Upload a table, take the sample, or try a built-in scenario.")
+        st.info("Nothing chosen yet. Upload a table, try the sample, or take a built-in scenario.")
     else:
         told = source.complaints(store, spec)
         source.tell(told)

@@ -59,7 +59,9 @@ def cards(comparison: Comparison) -> None:
         return
     arm = others[0]
     if len(others) > 1:
-        arm = st.segmented_control("Arm", others, default=arm, required=True, format_func=label, key="card-arm")
+        arm = st.segmented_control(
+            "Arm", others, default=arm, required=True, format_func=label, key=f"card-arm-{comparison.experiment_id}"
+        )
     with st.grid(min_column_width=165, key="cards"):
         for row in table.headlines:
             _card(row, arm)
@@ -108,7 +110,11 @@ def per_task(comparison: Comparison) -> None:
             "At", ["selected epoch", "last epoch", "epoch …"], default="selected epoch", required=True, key="at"
         )
         last = max(len(comparison.history), 2)
-        epoch = st.slider("Epoch", 1, last, last // 2, key="at-epoch", width=220) if at_words == "epoch …" else 0
+        epoch = (
+            st.slider("Epoch", 1, last, last // 2, key=f"at-epoch-{comparison.experiment_id}", width=220)
+            if at_words == "epoch …"
+            else 0
+        )
         split = (
             "validation"
             if epoch
@@ -169,7 +175,8 @@ def aggregate(comparison: Comparison) -> None:
     """The aggregate score with its parts; weights can be changed here without training anything."""
     given = dict(comparison.spec.score or {task.name: 1.0 for task in comparison.problem.tasks})
     fixed = [column for column in tables.score_parts(score(comparison), given)[0] if column != "weight"]
-    held = st.session_state.get("score-weights", {}).get("edited_rows", {})
+    key = f"score-weights-{comparison.experiment_id}"
+    held = st.session_state.get(key, {}).get("edited_rows", {})
     names = [task.name for task in comparison.problem.tasks]
     weights = {
         **given,
@@ -182,7 +189,7 @@ def aggregate(comparison: Comparison) -> None:
     column = {
         "weight": st.column_config.NumberColumn("weight", min_value=0.0, step=0.05, help="Change it: nothing is trained again")
     }
-    st.data_editor(tables.score_parts(found, given), disabled=fixed, hide_index=True, key="score-weights", column_config=column)
+    st.data_editor(tables.score_parts(found, given), disabled=fixed, hide_index=True, key=key, column_config=column)
     st.caption(
         f"0 to 1, higher is better; test split at the selected epoch. Constant predictions reach {number(found.total.constant)}."
     )

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any
 
 import streamlit as st
 
-from mtl_core.data import limits
+from mtl_core.data import inspect, limits
 from mtl_core.data.scenarios import SCENARIOS, complete
 from mtl_core.specs import DataSpec
 from mtl_core.store import Store
@@ -15,7 +15,7 @@ from pages.ui import columns, forms, problems, state
 from pages.ui.problems import Sight
 from pages.ui.text import plain, short
 
-BUILT_IN, OWN = "Built-in scenario", "My own table"
+BUILT_IN, OWN, TABLE = "Built-in scenario", "My own table", "stored-table"
 PERCENT = st.column_config.NumberColumn(format="%.0f %%")
 
 
@@ -60,29 +60,34 @@ def own_table(store: Store) -> DataSpec | None:
         key="upload",
         label_visibility="collapsed",
     )
-    st.download_button(
-        "Sample table", problems.sample, "sample.csv", "text/csv", key="sample", on_click="ignore", type="tertiary"
-    )
-    if upload is not None:
-        st.session_state["table"] = store.put_table(upload.name, upload.getvalue())
-    fingerprint = _stored(store, uploaded=upload is not None)
+    with st.container(horizontal=True):
+        if st.button("Try the sample table", key="try-sample", type="tertiary"):
+            _take(store, "sample.csv", problems.sample())
+        st.download_button("Download it", problems.sample, "sample.csv", key="sample", on_click="ignore", type="tertiary")
+    if upload is not None and st.session_state.get("upload-taken") != upload.file_id:
+        _take(store, upload.name, upload.getvalue())
+        st.session_state["upload-taken"] = upload.file_id
+    fingerprint = _stored(store)
     return None if fingerprint is None else _understood(store, fingerprint)
 
 
-def _stored(store: Store, *, uploaded: bool) -> str | None:
-    """The table in use: just uploaded, or one of those that were."""
+def _take(store: Store, name: str, content: bytes) -> None:
+    """Keep a table that can be understood, and use it. Raises TableError for any other."""
+    inspect(content, name)
+    st.session_state[TABLE] = store.put_table(name, content)
+
+
+def _stored(store: Store) -> str | None:
+    """The table in use: the one just taken, or one of those that were."""
     tables = {table.fingerprint: table for table in store.tables()}
-    current = st.session_state.get("table", state.draft().data.fingerprint)
-    if uploaded or not tables:
-        return cast("str | None", current if current in tables else None)
-    known = list(tables)
-    at = known.index(current) if current in known else None
-    chosen = st.selectbox(
-        "Uploaded before", known, at, key="stored-table", placeholder="Choose a table",
+    if not tables:
+        return None
+    current = st.session_state.get(TABLE, state.draft().data.fingerprint)
+    st.session_state[TABLE] = current if current in tables else None
+    return st.selectbox(
+        "Table in use", list(tables), None, key=TABLE, placeholder="Choose a table", persist_state="session",
         format_func=lambda f: f"{short(tables[f].name, 60)} · {tables[f].size / 1024:,.0f} kB",
     )  # fmt: skip
-    st.session_state["table"] = chosen
-    return chosen
 
 
 def _understood(store: Store, fingerprint: str) -> DataSpec:

@@ -81,7 +81,7 @@ def test_it_opens_on_a_recorded_comparison_without_a_click(page: Page, app: App)
 def test_curves_come_in_place_after_run_and_stand_still_at_the_end(page: Page, app: App) -> None:
     opened(page, app.url)
     page.wait_for_selector(CANVAS)
-    set_up(page, epochs=60, seeds=4)
+    set_up(page, epochs=40, seeds=2)
     run_button(page).click()
     expect(page.locator(".st-key-progress")).to_contain_text(re.compile("epoch [1-9]"))
     seen = page.evaluate(WATCH, 8)
