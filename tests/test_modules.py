@@ -59,7 +59,7 @@ def a_persons_own_loop(
         optimizer.step()
 
 
-@pytest.mark.parametrize("name", ARMS)
+@pytest.mark.parametrize("name", [name for name in ARMS if " " not in name or name.endswith(("all", "window"))])
 def test_a_module_trains_like_the_plain_loop_and_so_like_a_lane(name: str) -> None:
     spec = runs()[name]
     training, net = spec.training, plain_net(problem(), spec.seed)
