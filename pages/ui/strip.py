@@ -35,7 +35,9 @@ def scenario_and_presets() -> None:
 
 
 def _choose_scenario(key: str) -> None:
-    state.use_data({"scenario": st.session_state[key]})
+    chosen = st.session_state[key]
+    if chosen in SCENARIOS and chosen != state.draft().data.scenario:  # called for a new widget's first value, too
+        state.use_data({"scenario": chosen})
 
 
 def _choose_preset(key: str) -> None:

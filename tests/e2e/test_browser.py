@@ -94,21 +94,28 @@ def test_curves_come_in_place_after_run_and_stand_still_at_the_end(page: Page, a
     assert page.evaluate(WATCH, 1.5)["mutations"] == 0
 
 
-def test_stop_ends_a_run_and_run_goes_on_from_there(page: Page, app: App) -> None:
+def epoch_of(page: Page, state: str) -> int:
+    """The epoch that the progress line says, once it speaks of the state."""
+    said = re.compile(rf"{state}.*?epoch ([1-9]\d*)")
+    line = page.locator(".st-key-progress")
+    expect(line).to_contain_text(said)
+    return int(said.search(line.inner_text()).group(1))  # type: ignore[union-attr]
+
+
+def test_stop_ends_a_run_and_run_goes_on_from_there_and_a_reload_finds_it(page: Page, app: App) -> None:
     opened(page, app.url)
-    set_up(page, epochs=3000)
+    set_up(page, epochs=9000)
     run_button(page).click()
-    expect(page.locator(".st-key-progress")).to_contain_text(re.compile("epoch [1-9]"))
+    epoch_of(page, "Training")
     page.locator(".st-key-stop button").click()
     expect(badge(page, "stopped")).to_be_visible()
     expect(page.locator(".st-key-progress")).to_contain_text("Press Run to go on")
-    stopped_at = int(re.search(r"epoch (\d+)", page.locator(".st-key-progress").inner_text()).group(1))  # type: ignore[union-attr]
+    stopped_at = epoch_of(page, "Stopped")
     run_button(page).click()
-    expect(page.locator(".st-key-progress")).to_contain_text(re.compile("epoch [1-9]"))
-    at = int(re.search(r"epoch (\d+)", page.locator(".st-key-progress").inner_text()).group(1))  # type: ignore[union-attr]
-    assert at >= stopped_at
+    expect(badge(page, "live")).to_be_visible()
+    assert epoch_of(page, "Training") >= stopped_at
     page.reload()
-    expect(badge(page, "live")).to_be_visible()  # a reload finds the run
+    expect(badge(page, "live")).to_be_visible()
     page.locator(".st-key-stop button").click()
     expect(badge(page, "stopped")).to_be_visible()
 
