@@ -85,6 +85,12 @@ def test_compare_opens_on_the_recorded_comparison(store: Store) -> None:
     assert store.experiments() == []  # looking at it runs nothing
 
 
+def test_the_recorded_comparison_is_of_the_present_defaults(store: Store) -> None:
+    """If this fails, record again: `python -m mtl_core.recorded`."""
+    present, _ = runner.prepare(store, recorded.experiment())
+    assert present.id == recorded.load().spec.id
+
+
 def test_run_submits_the_draft_and_shows_it_as_queued(store: Store) -> None:
     app = opened()
     button(app, "run").click().run()

@@ -66,11 +66,15 @@ def name_shifts(drawn: Sequence[Curve], axis: tuple[float, float] | None, height
     if axis is None or axis[1] <= axis[0]:
         return dict.fromkeys(ends, 0.0)
     at = {arm: height * (axis[1] - end) / (axis[1] - axis[0]) for arm, end in ends.items() if axis[0] <= end <= axis[1]}
-    shifts, last = {}, -apart
-    for arm, y in sorted(at.items(), key=lambda item: item[1]):
-        last = max(y, last + apart)
-        shifts[arm] = last - y
-    return shifts
+    order = sorted(at, key=lambda arm: at[arm])
+    placed: dict[str, float] = {}
+    for arm in order:
+        placed[arm] = max([at[arm], *(y + apart for y in list(placed.values())[-1:])])
+    room = float(height)
+    for arm in reversed(order):  # what was pushed below the panel goes back up
+        placed[arm] = min(placed[arm], room)
+        room = placed[arm] - apart
+    return {arm: placed[arm] - at[arm] for arm in order}
 
 
 def full_strength(curve: Curve) -> np.ndarray:

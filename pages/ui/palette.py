@@ -20,7 +20,7 @@ SCHEME_COLOURS: dict[Theme, dict[str, str]] = {
         "softplus": "#D55E00",
         "dwa": "#00835F",
         "gls": "#A8518A",
-        "scale_invariant": "#2B7FB0",
+        "scale_invariant": "#7A1F2B",
     },
     "dark": {
         "equal": "#FFFFFF",

@@ -112,4 +112,5 @@ def legend(comparison: Comparison) -> str:
     seeds = max((int(curve.n.max()) for curve in criterion.curves), default=0)
     band = f"Lines: mean over {seeds} seeds. Band: {criterion.band}, N = {seeds}. " if seeds else ""
     lost = " ".join(f"{mark.arm}, seed {mark.seed}: {mark.sentence or mark.status}." for mark in criterion.marks[:5])
-    return plain(f"{band}Baseline dashed grey ({comparison.spec.baseline}). Dots: epoch kept by the criterion (median). {lost}")
+    dots = "Dots: epoch kept by the criterion (median). " if any(run.result for run in comparison.runs) else ""
+    return plain(f"{band}Baseline dashed grey ({comparison.spec.baseline}). {dots}{lost}")
