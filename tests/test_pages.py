@@ -16,7 +16,7 @@ from drawn import drawn_comparison
 from streamlit.testing.v1 import AppTest
 
 from mtl_core import data, recorded, runner
-from mtl_core.analysis import curves, metric_table, selection
+from mtl_core.analysis import curves, metric_table
 from mtl_core.links import to_link
 from mtl_core.records import Channel, Comparison
 from mtl_core.schemes import SCHEMES
@@ -194,7 +194,7 @@ def test_an_upload_with_hostile_names_is_shown_as_text(store: Store) -> None:
 
 
 def option_of(comparison: Comparison) -> dict[str, Any]:
-    return main_figure(comparison, "light", selection(comparison) if comparison.runs else None).option
+    return main_figure(comparison, "light").option
 
 
 def test_the_figure_holds_the_criterion_and_a_panel_per_task_and_quantity() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import streamlit as st
 
-from mtl_core.analysis import selection
 from mtl_core.records import Comparison, ProblemInfo, channels
 from mtl_core.specs import ExperimentSpec
 from mtl_core.store import Progress, Store
@@ -51,8 +50,7 @@ def _watch(store: Store, comparison: Comparison, progress: Progress | None, arms
     with st.container(key="progress"):
         if progress is not None:
             tell(progress)
-    chosen = None if pace else selection(comparison)
-    draw(panels.main_figure(comparison, frame.theme(), chosen, arms), "figure")
+    draw(panels.main_figure(comparison, frame.theme(), arms), "figure")
     if pace != _pace(progress):
         st.rerun()
 

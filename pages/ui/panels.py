@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from statistics import median
 
-from mtl_core.analysis import Selection, curves, recorded, task_curves
+from mtl_core.analysis import curves, recorded, task_curves
 from mtl_core.records import Channel, Comparison
 from pages.ui.figure import MAX_LINES, Figure, figure
 from pages.ui.lines import Row
@@ -13,20 +14,25 @@ from pages.ui.palette import Look, Theme, looks
 POINTS = 150  # at most this many points a line are sent
 
 
-def main_figure(
-    comparison: Comparison, theme: Theme, selection: Selection | None = None, arms: list[str] | None = None
-) -> Figure:
+def main_figure(comparison: Comparison, theme: Theme, arms: list[str] | None = None) -> Figure:
     """Fixed criterion, the schemes' own objectives, validation losses, effective weights and gates over epochs."""
-    kept = [int(one.median_selected) for one in selection.arms] if selection else []
-    marked = dict(zip([one.arm for one in selection.arms], kept, strict=True)) if selection else {}
     totals = [curves(comparison, Channel("validation", "", name)) for name in ("criterion", "learned_total")]
     titles = ["Fixed validation criterion ↓ (the same for every arm)", "Each scheme's own objective (not comparable across arms)"]
-    rows = [Row(totals, titles, 150, 2, narrow_columns=1, named=True, marked=marked)]
+    rows = [Row(totals, titles, 150, 2, narrow_columns=1, named=True, marked=kept_epochs(comparison))]
     rows += _task_row(comparison, "validation", "loss", "validation loss ↓", 100)
     rows += _task_row(comparison, "train", "weight", "effective weight", 80, limits=(0, None))
     if any(arm.gate for arm in comparison.spec.arms.values()):
         rows += _task_row(comparison, "train", "gate", "gate", 36, limits=(0, 1))
     return figure(rows, shown_looks(comparison, theme, arms), ticks(comparison), theme)
+
+
+def kept_epochs(comparison: Comparison) -> dict[str, int]:
+    """Median epoch that the criterion kept, by arm, once its runs have ended."""
+    kept: dict[str, list[int]] = {}
+    for run in comparison.runs:
+        if run.status in ("done", "stopped") and run.result and run.result.selected_epoch:
+            kept.setdefault(run.arm, []).append(run.result.selected_epoch)
+    return {arm: int(median(epochs)) for arm, epochs in kept.items()}
 
 
 def inner_figure(comparison: Comparison, theme: Theme, arms: list[str] | None = None) -> Figure:
