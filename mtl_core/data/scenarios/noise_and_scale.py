@@ -67,9 +67,7 @@ def _load(
         name="noise_and_scale",
         features=latents,
         targets={name: hide(values[:, [i]], reveal(rng, split, labels)) for i, name in enumerate(names)},
-        tasks=tuple(
-            TaskSpec(name=name, kind="regression", scaled=False, unit=f"× {unit[i]:.3g}") for i, name in enumerate(names)
-        ),
+        tasks=tuple(TaskSpec(name=name, kind="regression", scaled=False) for name in names),
         split=split,
         feature_names=tuple(numbered("x", LATENTS)),
         synthetic=True,
