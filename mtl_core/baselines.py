@@ -5,8 +5,9 @@ Fitted on the training labels: the mean, the class shares, the zero-inflated neg
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
@@ -30,7 +31,7 @@ def with_baselines(problem: Problem) -> ProblemInfo:
     for name, rows in zip(SPLITS, data.splits, strict=True):
         found[name] = {}
         for place, (task, (targets, valid)) in enumerate(_columns(problem, data, rows)):
-            found[name][task.name] = _judged(task, constants[place], targets, valid, data.unscale[place])
+            found[name][task.name] = _judged(task, constants[place], targets, valid, data.scales[place])
     return problem_info(problem, found)
 
 
@@ -84,10 +85,12 @@ def _columns(problem: Problem, data: Tensors, rows: Rows) -> list[tuple[TaskSpec
     return list(zip(problem.tasks, parts, strict=True))
 
 
-def _judged(task: TaskSpec, constant: Tensor, targets: Tensor, valid: Tensor, unscale: Any) -> dict[str, float | None]:
+def _judged(
+    task: TaskSpec, constant: Tensor, targets: Tensor, valid: Tensor, scale: Float[np.ndarray, " width"]
+) -> dict[str, float | None]:
     if not valid.any():
         return {}
     outputs = constant.expand(1, len(targets), -1)
     loss = task_loss(task, outputs, targets, valid)
-    values = {"loss": loss, **metrics(task, outputs, targets, valid, unscale, loss)}
+    values = {"loss": loss, **metrics(task, outputs, targets, valid, scale, loss)}
     return {name: value.item() if value.isfinite().all() else None for name, value in values.items()}

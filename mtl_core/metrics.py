@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
@@ -27,18 +28,18 @@ def metrics(
     outputs: Float[Tensor, "lanes rows outputs"],
     targets: Float[Tensor, "rows width"],
     valid: Bool[Tensor, "rows width"],
-    unscale: tuple[Tensor, Tensor],
+    scale: Float[np.ndarray, " width"],
     loss: Float[Tensor, " lanes"] | None = None,
 ) -> dict[str, Float[Tensor, " lanes"]]:
-    """All metrics of the task's kind. `unscale` is (mean, scale) of the training targets, each `[width]`.
+    """All metrics of the task's kind. `scale` is the unit of each scaled target column, in original units.
 
+    Errors are taken in scaled units, where the offset of a target cancels exactly, and brought to original units at the end.
     `loss`, where it is known, is the task's loss on the same rows: for a count it is the negative log-likelihood.
     """
     rows = valid.any(-1)
     outputs, targets, valid = outputs[:, rows], targets[rows], valid[rows]
     if task.kind in ("regression", "multi_output"):
-        mean, scale = unscale
-        return _errors(outputs * scale + mean, targets * scale + mean, valid)
+        return _errors(outputs, targets, valid, scale)
     labels = targets[:, 0]
     if task.kind == "binary":
         return _binary(outputs[..., 0], labels)
@@ -46,19 +47,20 @@ def metrics(
         return _multiclass(outputs, labels.long())
     zero_rate = _mean(probability_of_zero(task, outputs)[..., 0])
     nll = loss if loss is not None else _mean(element_loss(task, outputs, targets)[..., 0])
-    return {**_errors(predicted_count(task, outputs), targets, valid), "nll": nll, "zero_rate": zero_rate}
+    return {**_errors(predicted_count(task, outputs), targets, valid, scale), "nll": nll, "zero_rate": zero_rate}
 
 
 def _mean(values: Float[Tensor, "lanes rows"]) -> Tensor:
     return values.mean(-1)  # NaN without rows
 
 
-def _errors(predicted: Tensor, true: Tensor, valid: Tensor) -> dict[str, Tensor]:
+def _errors(predicted: Tensor, true: Tensor, valid: Tensor, scale: Float[np.ndarray, " width"]) -> dict[str, Tensor]:
+    """In float64 on the CPU: the square of a unit may leave the range of float32."""
     residual = torch.where(valid, predicted - true, 0.0)
-    number = valid.sum().to(predicted.dtype)
-    mse = (residual**2).sum((-2, -1)) / number
-    mae = residual.abs().sum((-2, -1)) / number
-    return {"rmse": mse.sqrt(), "mae": mae, "mse": mse, "r2": _r2(residual, true, valid)}
+    unit, number = torch.from_numpy(scale), valid.sum().cpu()
+    mse = ((residual**2).sum(-2).cpu().double() * unit**2).sum(-1) / number
+    mae = (residual.abs().sum(-2).cpu().double() * unit).sum(-1) / number
+    return {"rmse": mse.sqrt(), "mae": mae, "mse": mse, "r2": _r2(residual, true, valid).cpu().double()}
 
 
 def _r2(residual: Tensor, true: Tensor, valid: Tensor) -> Tensor:

@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from mtl_core.baselines import constant_outputs, with_baselines
+from mtl_core.lanes.tensors import to_tensors
 from mtl_core.metrics import metrics
 from mtl_core.problem import Problem
 from mtl_core.records import HIGHER_IS_BETTER, METRICS, NEITHER
@@ -271,13 +272,9 @@ def test_a_head_predicts_the_mean_and_the_zeros_of_its_mixture() -> None:
 # --- metrics ------------------------------------------------------------------------------------------------------
 
 
-Scales = tuple[Tensor, Tensor]
-
-
-def judged(task: TaskSpec, outputs: Tensor, targets: Tensor, unscale: Scales | None = None) -> dict[str, list[float]]:
+def judged(task: TaskSpec, outputs: Tensor, targets: Tensor, scale: Tensor | None = None) -> dict[str, list[float]]:
     """The product's metrics per lane; `targets` scaled, NaN where missing."""
-    width = targets.shape[1]
-    scales = unscale or (torch.zeros(width, dtype=torch.float64), torch.ones(width, dtype=torch.float64))
+    scales = np.ones(targets.shape[1]) if scale is None else scale.double().numpy()
     valid = torch.isfinite(targets)
     filled = targets.nan_to_num(nan=0.0)
     loss = task_loss(task, outputs, filled, valid) if valid.any() else torch.full((len(outputs),), torch.nan)
@@ -291,7 +288,7 @@ def test_errors_are_scikit_learns_in_original_units(name: str) -> None:
     task = TASKS[name]
     outputs, targets = draw(task, 10)
     shift, scale = torch.arange(task.width, dtype=torch.float64) * 10 + 5, torch.arange(task.width, dtype=torch.float64) + 2
-    ours = judged(task, outputs, targets, (shift, scale))
+    ours = judged(task, outputs, targets, scale)
     valid = torch.isfinite(targets)
     for lane in range(LANES):
         predicted, true = (outputs[lane] * scale + shift), (targets * scale + shift)
@@ -500,3 +497,22 @@ def test_a_task_without_labels_in_a_split_has_no_baseline_there() -> None:
     targets[60:] = np.nan
     found = with_baselines(problem_of(TASKS["mse"], targets)).baselines["test"].get("t", {})
     assert all(value is None for value in found.values())
+
+
+@pytest.mark.parametrize(("offset", "unit"), [(1.7e9, 10.0), (-1e6, 1e-3), (0.0, 1e20), (0.0, 1e-150)])
+def test_errors_survive_any_offset_and_unit_in_float32(offset: float, unit: float) -> None:
+    """A time stamp, or a mass of stars: float32 cannot hold the values themselves, their errors it can."""
+    rng = np.random.default_rng(0)
+    features, noise = rng.normal(size=(200, 1)), rng.normal(size=200)
+    values = offset + unit * (features[:, 0] + noise)
+    task = TaskSpec(name="y", kind="regression")
+    problem = Problem("far", features, {"y": values[:, None]}, (task,), np.repeat([0, 1, 2], [100, 50, 50]).astype(np.int8), ("x",))
+    found = with_baselines(problem).baselines["test"]["y"]
+    test = values[150:]
+    assert found["mae"] == pytest.approx(np.abs(test - values[:100].mean()).mean(), rel=1e-6)
+    data = to_tensors(problem, torch.float32, torch.device("cpu"))
+    rows = data.splits[2]
+    zero = metrics(task, torch.zeros(1, 50, 1), rows.targets, rows.valid, data.scales[0])
+    assert zero["mae"].item() == pytest.approx(found["mae"], rel=1e-5)
+    assert zero["rmse"].item() > 0
+    assert zero["r2"].item() == pytest.approx(found["r2"], abs=1e-5)

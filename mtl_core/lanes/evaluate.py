@@ -57,14 +57,14 @@ def evaluate(
 @torch.no_grad()
 def _evaluate(flat: Tensor, shape: Shape, tasks: Sequence[TaskSpec], data: Tensors, rows: Rows) -> tuple[np.ndarray, np.ndarray]:
     outputs = split_outputs(tasks, outputs_of(flat, shape, rows.features))
-    columns = zip(tasks, outputs, data.by_task(rows.targets), data.by_task(rows.valid), data.unscale, strict=True)
+    columns = zip(tasks, outputs, data.by_task(rows.targets), data.by_task(rows.valid), data.scales, strict=True)
     losses, found = [], []
-    for task, mine, targets, valid, unscale in columns:
+    for task, mine, targets, valid, scale in columns:
         if not valid.any():
             losses.append(flat.new_full((len(flat),), torch.nan))
-            found += [losses[-1]] * len(METRICS[task.kind])
+            found += [losses[-1].cpu().double()] * len(METRICS[task.kind])
             continue
         losses.append(task_loss(task, mine, targets, valid))
-        values = metrics(task, mine, targets, valid, unscale, losses[-1])
-        found += [values[name] for name in METRICS[task.kind]]
-    return torch.stack(losses, 1).cpu().double().numpy(), torch.stack(found, 1).cpu().double().numpy()
+        values = metrics(task, mine, targets, valid, scale, losses[-1])
+        found += [values[name].cpu().double() for name in METRICS[task.kind]]
+    return torch.stack(losses, 1).cpu().double().numpy(), torch.stack(found, 1).numpy()

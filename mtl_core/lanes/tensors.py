@@ -32,12 +32,12 @@ class Rows:
 
 @dataclass(frozen=True)
 class Tensors:
-    """The three splits and the scales to get back to original units."""
+    """The three splits, and the scales that lead back to original units."""
 
     splits: tuple[Rows, Rows, Rows]  # train, validation, test
     widths: tuple[int, ...]  # target columns of each task
     membership: Float[Tensor, "columns tasks"]  # 1 where a target column belongs to a task
-    unscale: tuple[tuple[Tensor, Tensor], ...]  # mean and scale of each task's targets, [width]
+    scales: tuple[Float[np.ndarray, " width"], ...]  # by task: what one unit of a target column is in original units
 
     def by_task(self, columns: Tensor) -> list[Tensor]:
         """Cut the concatenated target columns into tasks."""
@@ -65,10 +65,9 @@ def to_tensors(problem: Problem, dtype: torch.dtype, device: torch.device) -> Te
         heads = tensor(_by_head(problem.tasks, valid))
         return Rows(tensor(features[inside]), values, torch.tensor(valid, device=device), tensor(valid), heads)
 
-    unscale = tuple((tensor(mean), tensor(scale)) for mean, scale in scales)
     widths = tuple(task.width for task in problem.tasks)
     membership = np.repeat(np.eye(len(widths)), widths, axis=0)
-    return Tensors((rows(0), rows(1), rows(2)), widths, tensor(membership), unscale)
+    return Tensors((rows(0), rows(1), rows(2)), widths, tensor(membership), tuple(scale for _, scale in scales))
 
 
 def _by_head(tasks: Sequence[TaskSpec], valid: np.ndarray) -> np.ndarray:
