@@ -12,10 +12,12 @@ forgotten. `eval()` freezes them; `state_dict()` carries them; select checkpoint
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
+from pydantic import ValidationError
 from torch import Tensor, nn
 
 from mtl_core.errors import SpecError, unknown
@@ -23,7 +25,7 @@ from mtl_core.schemes import check_tasks
 from mtl_core.schemes.base import Scheme, Setup, Signals
 from mtl_core.schemes.build import build
 from mtl_core.schemes.numerics import tree_fill, tree_leaves
-from mtl_core.specs import ArmSpec, TaskSpec
+from mtl_core.specs import ArmSpec, TaskSpec, sentence
 
 Losses = Mapping[str, Tensor | None]
 
@@ -50,8 +52,13 @@ class MultiTaskLoss(nn.Module):
         **wrappers: Any,
     ) -> None:
         super().__init__()
-        self.tasks = _task_specs(tasks)
-        self.arm = ArmSpec.model_validate({"scheme": scheme, "settings": dict(settings or {}), **wrappers})
+        try:
+            self.tasks = _task_specs(tasks)
+            self.arm = ArmSpec.model_validate({"scheme": scheme, "settings": dict(settings or {}), **wrappers})
+        except ValidationError as error:
+            raise SpecError(sentence(error)) from None
+        _check_numbers(lr, steps_per_epoch)
+        self._known(labelled or {})
         check_tasks(scheme, self.arm.settings, [task.name for task in self.tasks], where="MultiTaskLoss")
         self._schemes: dict[tuple[torch.dtype, torch.device], Scheme] = {}
         self.skipped = 0  # steps in which no task took part
@@ -70,6 +77,7 @@ class MultiTaskLoss(nn.Module):
         of valid labels in the batch (default 1 where there is a loss). With no task at all the result is 0 and
         moves nothing (counted in `skipped`). In training mode every call is one step of the scheme.
         """
+        self._known(availability or {})
         present = self._named(losses)
         values = self.last_weights.new_tensor([torch.nan if loss is None else float(loss.detach()) for loss in present])
         available = values.isfinite()
@@ -105,12 +113,18 @@ class MultiTaskLoss(nn.Module):
         self.last_weights = weights.detach()
         return weights.detach(), objective
 
-    def _named(self, losses: Losses) -> list[Tensor | None]:
+    def _known(self, by_task: Mapping[str, Any]) -> None:
         names = [task.name for task in self.tasks]
-        for name in losses:
+        for name in by_task:
             if name not in names:
                 raise SpecError(unknown("task", name, names))
-        return [losses.get(name) for name in names]
+
+    def _named(self, losses: Losses) -> list[Tensor | None]:
+        self._known(losses)
+        for name, loss in losses.items():
+            if loss is not None and not (isinstance(loss, Tensor) and loss.numel() == 1):
+                raise SpecError(f'The loss of task "{name}" has to be a tensor with one element, or None where it is absent.')
+        return [losses.get(task.name) for task in self.tasks]
 
     def _refuse_negative(self, signals: Signals) -> None:
         if not self._scheme_for(signals.losses).positive_losses:
@@ -171,12 +185,24 @@ class AvailabilityGatedLoss(nn.Module):
         )
 
 
+def _check_numbers(lr: float, steps_per_epoch: int) -> None:
+    if not 0 < lr < math.inf:
+        raise SpecError(f"lr is a number above 0, not {lr}.")
+    if steps_per_epoch < 1:
+        raise SpecError(f"steps_per_epoch is at least 1, not {steps_per_epoch}.")
+
+
 def _task_specs(tasks: Sequence[str] | Mapping[str, str] | Sequence[TaskSpec]) -> tuple[TaskSpec, ...]:
-    if isinstance(tasks, Mapping):
-        named = [{"name": name, "kind": kind} for name, kind in tasks.items()]
-    else:
-        named = [{"name": task, "kind": "regression"} for task in tasks if isinstance(task, str)]
-        if not named:
-            return tuple(task for task in tasks if isinstance(task, TaskSpec))
-    classes = {"classes": ("0", "1")}  # how many there are does not matter here
-    return tuple(TaskSpec.model_validate({**task, **(classes if task["kind"] == "multiclass" else {})}) for task in named)
+    kinds = tasks if isinstance(tasks, Mapping) else {}
+    specs = tuple(task if isinstance(task, TaskSpec) else _task_spec(task, kinds.get(task, "regression")) for task in tasks)
+    names = [task.name for task in specs]
+    if not names:
+        raise SpecError("At least one task is needed.")
+    if len(set(names)) < len(names):
+        raise SpecError(f"A task is named twice: {', '.join(names)}.")
+    return specs
+
+
+def _task_spec(name: Any, kind: str) -> TaskSpec:
+    classes = {"classes": ("0", "1")} if kind == "multiclass" else {}  # how many there are does not matter here
+    return TaskSpec.model_validate({"name": name, "kind": kind, **classes})

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from mtl_core.specs import RunSpec
 
 MAX_LANES = 256
-MAX_PARAMETERS = 100_000_000  # of a batch; training holds about six numbers for each
+MAX_PARAMETERS = 25_000_000  # of a batch; training holds about 13 numbers for each, a checkpoint 6
 
 
 def plan(runs: Iterable[RunSpec], *, features: int = 1, max_lanes: int = MAX_LANES) -> list[list[RunSpec]]:

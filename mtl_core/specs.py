@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from mtl_core.problem import Problem
 
 RESULTS_VERSION = 1  # part of every run's identity: raise it when the same spec would train to other numbers
-MAX_SEEDS, MAX_ARMS = 256, 32
+MAX_SEEDS, MAX_ARMS, MAX_PARAMETERS = 256, 32, 10_000_000
 
 Kind = Literal["regression", "multi_output", "binary", "multiclass", "count"]
 LOSSES: dict[str, tuple[str, ...]] = {  # allowed losses by kind, the default first
@@ -33,9 +34,19 @@ LOSSES: dict[str, tuple[str, ...]] = {  # allowed losses by kind, the default fi
     "multiclass": ("ce",),
     "count": ("zinb", "poisson"),
 }
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Seed = Annotated[int, Field(ge=0, lt=2**31)]
+
+
+def _no_bool(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError(f"a number is wanted, not {str(value).lower()}")  # noqa: TRY004  (pydantic turns it into a sentence)
+    return value
+
+
+Number = BeforeValidator(_no_bool)
+Positive = Annotated[float, Field(gt=0, le=1e12, allow_inf_nan=False), Number]
+NonNegative = Annotated[float, Field(ge=0, le=1e12, allow_inf_nan=False), Number]
+Seed = Annotated[int, Field(ge=0, lt=2**31), Number]
+Count = Annotated[int, Field(ge=1, le=1_000_000), Number]
 
 
 class Spec(BaseModel):
@@ -101,6 +112,31 @@ class TargetSpec(Spec):
     huber_delta: Positive = 1.0
 
 
+_OF_FILES = ("targets", "ignore", "columns", "missing", "group", "split", "header", "split_seed")
+
+
+def _names(value: Any) -> Any:
+    """A name alone is a list of one; numbers are names too (a column 2020, a missing value -999)."""
+    if isinstance(value, str | int | float) and not isinstance(value, bool):
+        value = [value]
+    return [str(item) if isinstance(item, int | float) else item for item in value] if isinstance(value, list | tuple) else value
+
+
+def _name(value: Any) -> Any:
+    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
+def _plain(value: Any) -> Any:
+    if not isinstance(value, bool | int | float | str):
+        raise ValueError("a knob is a number, a word, true or false")  # noqa: TRY004  (pydantic turns it into a sentence)
+    return value
+
+
+Knob = Annotated[Any, BeforeValidator(_plain)]
+Names = Annotated[tuple[str, ...], BeforeValidator(_names)]
+Name = Annotated[Annotated[str, Field(min_length=1)], BeforeValidator(_name)]
+
+
 def _target(value: Any) -> Any:
     return {"kind": value} if value is None or isinstance(value, str) else value
 
@@ -109,16 +145,16 @@ class DataSpec(Spec):
     """Either a table (`file`, or `fingerprint` of a stored one) or a built-in `scenario` with its `knobs`."""
 
     scenario: str | None = None
-    knobs: dict[str, bool | int | float | str] = {}
+    knobs: dict[str, Knob] = {}
     file: str | None = None
     fingerprint: str | None = Field(None, description="SHA-256 prefix of the table's bytes; filled in when it is read")
     targets: dict[str, Annotated[TargetSpec, BeforeValidator(_target)]] | None = None
-    ignore: tuple[str, ...] = ()
+    ignore: Names = ()
     columns: dict[str, Literal["number", "category"]] = Field({}, description="how to read a feature, where the guess is wrong")
-    missing: tuple[str, ...] = Field((), description="further spellings of a missing value, such as -999")
+    missing: Names = Field((), description="further spellings of a missing value, such as -999")
     header: bool | None = Field(None, description="whether the first row holds names; None: look")
-    group: str | None = None
-    split: str | None = None
+    group: Name | None = None
+    split: Name | None = None
     split_seed: int = Field(0, ge=0, lt=2**31)
 
     @model_validator(mode="before")
@@ -128,7 +164,10 @@ class DataSpec(Spec):
             return value
         beside = {key: item for key, item in value.items() if key not in cls.model_fields}
         kept = {key: item for key, item in value.items() if key in cls.model_fields}
-        return {**kept, "knobs": {**kept.get("knobs", {}), **beside}}
+        knobs = kept.get("knobs", {})
+        if not isinstance(knobs, Mapping):
+            raise ValueError("knobs is a mapping of names to values")  # noqa: TRY004  (pydantic turns it into a sentence)
+        return {**kept, "knobs": {**knobs, **beside}}
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
@@ -136,9 +175,11 @@ class DataSpec(Spec):
         if table == (self.scenario is not None):
             raise ValueError("say either file: PATH or scenario: NAME")
         if self.scenario is not None:
-            of_files = [n for n in ("targets", "ignore", "columns", "missing", "group", "split", "header") if getattr(self, n)]
-            if of_files:
-                raise ValueError(f"{of_files[0]} belongs to a file, not to a scenario")
+            of_files = [name for name in _OF_FILES if getattr(self, name) not in (None, (), {}, 0)]
+            if of_files or self.header is False:
+                raise ValueError(f"{[*of_files, 'header'][0]} belongs to a file, not to a scenario")
+        elif self.knobs:
+            raise ValueError(f"{next(iter(self.knobs))} is a knob, and knobs belong to a scenario, not to a file")
         return self
 
 
@@ -162,6 +203,11 @@ class ArmSpec(Spec):
     smooth: float | None = Field(None, gt=0, le=1, description="EMA factor: share of the new weight at each step")
     every: int | None = Field(None, ge=1, le=100_000, description="recompute weights every this many steps")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _a_name_alone_is_a_scheme(cls, value: Any) -> Any:
+        return {"scheme": value} if isinstance(value, str) else value
+
     @model_validator(mode="after")
     def _settings_are_the_schemes(self) -> Self:
         object.__setattr__(self, "settings", complete(self.scheme, self.settings, self.preset))
@@ -172,10 +218,10 @@ class ArmSpec(Spec):
 class TrainingSpec(Spec):
     """Model and optimizer; None means: chosen from the data."""
 
-    epochs: int | None = Field(None, ge=1, le=100_000)
-    batch_size: int | None = Field(None, ge=1, le=1_000_000)
+    epochs: Annotated[Count, Field(le=100_000)] | None = None
+    batch_size: Count | None = None
     lr: Positive | None = None
-    hidden: tuple[Annotated[int, Field(ge=1, le=8192)], ...] | None = Field(None, max_length=16)
+    hidden: tuple[Annotated[Count, Field(le=8192)], ...] | None = Field(None, max_length=16)
     optimizer: Literal["adam", "adamw", "sgd"] = "adam"
     weight_decay: NonNegative | None = None
     dtype: Literal["float32", "float64"] = "float32"
@@ -233,7 +279,7 @@ def _seeds(value: Any) -> Any:
 class ExperimentSpec(Spec):
     """A comparison: arms x seeds on one problem, against a baseline arm."""
 
-    name: str = "comparison"
+    name: Name = "comparison"
     data: DataSpec
     arms: dict[Annotated[str, Field(min_length=1, max_length=80)], ArmSpec] = Field(min_length=1, max_length=MAX_ARMS)
     baseline: str = ""
@@ -287,19 +333,24 @@ def parse_experiment(value: Any) -> ExperimentSpec:
 
 
 def sentence(error: ValidationError) -> str:
-    """The first complaint of pydantic as one sentence with its place: `arms.learned.gate.threshold: ...`."""
-    first = error.errors()[0]
-    place = ".".join(str(part) for part in first["loc"] if not str(part).startswith(("function-", "literal[", "dict[")))
-    message = first["msg"].removeprefix("Value error, ").removesuffix(".")
+    """The complaint of pydantic that goes deepest, as one sentence with its place: `arms.learned.gate.threshold: ...`."""
+    complaints = error.errors()
+    first = max(complaints, key=lambda one: len(one["loc"]))  # of alternatives, the one that fits best
+    place, message = _place(first), first["msg"].removeprefix("Value error, ").removesuffix(".").replace("valid tuple", "list")
     if first["type"] == "extra_forbidden":
         message = "there is no such key"
     elif first["type"] == "missing":
         message = "is missing"
-    elif "input" in first and not isinstance(first["input"], dict | list | tuple) and first["type"] != "value_error":
+    elif not isinstance(first["input"], dict | list | tuple) and first["type"] != "value_error":
         message = f"{message}, not {str(first['input'])[:60]!r}"
-    more = len(error.errors()) - 1
-    also = f" (and {more} more)" if more and first["type"] not in ("value_error",) else ""
+    elsewhere = {other for one in complaints if not place.startswith(other := _place(one)) and not other.startswith(place)}
+    also = f" (and {len(elsewhere)} more)" if elsewhere else ""
     return f"{place}: {message}{also}." if place else f"{message}{also}."
+
+
+def _place(complaint: Any) -> str:
+    inner = ("function-", "literal[", "dict[", "[key]")
+    return ".".join(str(part) for part in complaint["loc"] if str(part) and not str(part).startswith(inner))
 
 
 def resolve(spec: ExperimentSpec, problem: Problem) -> ExperimentSpec:
@@ -310,6 +361,7 @@ def resolve(spec: ExperimentSpec, problem: Problem) -> ExperimentSpec:
     stop = recommended.pop("stop", None)
     chosen = spec.training.model_dump(exclude_none=True)
     training = TrainingSpec.model_validate({**recommended, **chosen})
+    _check_size(problem, training)
     selection = spec.selection
     if stop is not None and "stop" not in selection.model_fields_set:
         selection = selection.model_copy(update={"stop": StopSpec.model_validate(stop)})
@@ -319,6 +371,16 @@ def resolve(spec: ExperimentSpec, problem: Problem) -> ExperimentSpec:
         score = dict.fromkeys(names, 1.0 / len(names))
     update = {"training": training, "selection": selection, "score": score}
     return spec.model_copy(update=update)
+
+
+def _check_size(problem: Problem, training: TrainingSpec) -> None:
+    widths = [problem.features.shape[1], *(training.hidden or ()), sum(task.outputs for task in problem.tasks)]
+    parameters = sum((before + 1) * after for before, after in pairwise(widths))
+    if parameters > MAX_PARAMETERS:
+        raise SpecError(
+            f"training.hidden: this model has {parameters:,} parameters and at most {MAX_PARAMETERS:,} are allowed; "
+            "take fewer or narrower layers."
+        )
 
 
 def _check_task_names(spec: ExperimentSpec, names: list[str]) -> None:

@@ -277,3 +277,27 @@ def test_a_gated_loss_with_nothing_left_moves_nothing() -> None:
     value = gated({"a": torch.tensor(1.0, requires_grad=True)}, {"a": 0.1})
     value.backward()
     assert value.item() == 0.0
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: MultiTaskLoss([]),
+        lambda: MultiTaskLoss(["a", "a"]),
+        lambda: MultiTaskLoss(["a", 1]),
+        lambda: MultiTaskLoss({"a": "regresion"}),
+        lambda: MultiTaskLoss(["a"], gate={"threshold": 3}),
+        lambda: MultiTaskLoss(["a"], smoth=0.5),
+        lambda: MultiTaskLoss(["a"], lr=-1.0),
+        lambda: MultiTaskLoss(["a"], lr=float("nan")),
+        lambda: MultiTaskLoss(["a"], steps_per_epoch=0),
+        lambda: MultiTaskLoss(["a"], labelled={"b": 1.0}),
+        lambda: MultiTaskLoss(["a"])({"a": 1.0}),
+        lambda: MultiTaskLoss(["a"])({"a": torch.ones(2)}),
+        lambda: MultiTaskLoss(["a"])({"a": torch.ones(())}, {"b": 1.0}),
+    ],
+)
+def test_what_is_not_allowed_is_refused_in_one_sentence(make: Any) -> None:
+    with pytest.raises(SpecError) as caught:
+        make()
+    assert "\n" not in str(caught.value)
