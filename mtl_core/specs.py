@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from mtl_core.errors import SpecError, unknown
+from mtl_core.fields import Count, Knob, Name, Names, NonNegative, Positive, Seed
 from mtl_core.schemes import check_tasks, complete
 
 if TYPE_CHECKING:
@@ -34,19 +35,6 @@ LOSSES: dict[str, tuple[str, ...]] = {  # allowed losses by kind, the default fi
     "multiclass": ("ce",),
     "count": ("zinb", "poisson"),
 }
-
-
-def _no_bool(value: Any) -> Any:
-    if isinstance(value, bool):
-        raise ValueError(f"a number is wanted, not {str(value).lower()}")  # noqa: TRY004  (pydantic turns it into a sentence)
-    return value
-
-
-Number = BeforeValidator(_no_bool)
-Positive = Annotated[float, Field(gt=0, le=1e12, allow_inf_nan=False), Number]
-NonNegative = Annotated[float, Field(ge=0, le=1e12, allow_inf_nan=False), Number]
-Seed = Annotated[int, Field(ge=0, lt=2**31), Number]
-Count = Annotated[int, Field(ge=1, le=1_000_000), Number]
 
 
 class Spec(BaseModel):
@@ -112,29 +100,7 @@ class TargetSpec(Spec):
     huber_delta: Positive = 1.0
 
 
-_OF_FILES = ("targets", "ignore", "columns", "missing", "group", "split", "header", "split_seed")
-
-
-def _names(value: Any) -> Any:
-    """A name alone is a list of one; numbers are names too (a column 2020, a missing value -999)."""
-    if isinstance(value, str | int | float) and not isinstance(value, bool):
-        value = [value]
-    return [str(item) if isinstance(item, int | float) else item for item in value] if isinstance(value, list | tuple) else value
-
-
-def _name(value: Any) -> Any:
-    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
-
-
-def _plain(value: Any) -> Any:
-    if not isinstance(value, bool | int | float | str):
-        raise ValueError("a knob is a number, a word, true or false")  # noqa: TRY004  (pydantic turns it into a sentence)
-    return value
-
-
-Knob = Annotated[Any, BeforeValidator(_plain)]
-Names = Annotated[tuple[str, ...], BeforeValidator(_names)]
-Name = Annotated[Annotated[str, Field(min_length=1)], BeforeValidator(_name)]
+OF_FILES = ("targets", "ignore", "columns", "missing", "group", "split", "header", "split_seed")
 
 
 def _target(value: Any) -> Any:
@@ -175,7 +141,7 @@ class DataSpec(Spec):
         if table == (self.scenario is not None):
             raise ValueError("say either file: PATH or scenario: NAME")
         if self.scenario is not None:
-            of_files = [name for name in _OF_FILES if getattr(self, name) not in (None, (), {}, 0)]
+            of_files = [name for name in OF_FILES if getattr(self, name) not in (None, (), {}, 0)]
             if of_files or self.header is False:
                 raise ValueError(f"{[*of_files, 'header'][0]} belongs to a file, not to a scenario")
         elif self.knobs:

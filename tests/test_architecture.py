@@ -16,7 +16,7 @@ CORE = ROOT / "mtl_core"
 LAYERS: tuple[tuple[str, ...], ...] = (  # a module may import its own layer and those above it in this list
     ("errors", "deferred", "devices"),
     ("schemes",),
-    ("specs", "links", "experiment_file"),
+    ("fields", "specs", "links", "experiment_file"),
     ("problem", "records", "tasks", "metrics", "data"),
     ("selection", "lanes", "modules", "baselines"),
     ("plan", "engine", "store"),
