@@ -34,7 +34,7 @@ from mtl_core.lanes.tensors import Rows, to_tensors
 from mtl_core.lanes.weighing import Weighing, ordered
 from mtl_core.records import Channel, RunResult, Status, channels
 from mtl_core.schemes.base import Setup, Signals
-from mtl_core.selection import Criterion, Watch, fixed_weights
+from mtl_core.selection import Criterion, Watch, fixed_weights, selecting
 from mtl_core.specs import ArmSpec, RunSpec, SelectionSpec
 
 if TYPE_CHECKING:
@@ -165,11 +165,8 @@ class Training:
     def _watch_epoch(self, seats: np.ndarray, criterion: np.ndarray, learned: np.ndarray, losses: np.ndarray) -> None:
         """Selection: by the fixed criterion or the primary task; the learned objective only beside it."""
         selects, learned = criterion.copy(), learned.copy()
-        names = [task.name for task in self.problem.tasks]
         for lane, seat in enumerate(seats):
-            stop = self.runs[seat].selection.stop
-            if stop is not None and stop.task is not None:
-                selects[lane] = losses[lane, names.index(stop.task)]
+            selects[lane] = selecting(self.runs[seat].selection.stop, self.problem.tasks, criterion[lane], losses[lane])
             if self.outcome.status[seat] != "running":
                 selects[lane] = learned[lane] = np.nan
             elif not np.isfinite(losses[lane][self.labelled[1]]).all():
@@ -183,14 +180,10 @@ class Training:
     def _retire(self, seats: np.ndarray) -> None:
         """Take out the lanes that have ended."""
         for seat in seats:
-            selection = self.runs[seat].selection
             if self.outcome.status[seat] != "running":
                 continue
-            if self.watch.stops(seat, selection, self.labelled[1]):
-                assert selection.stop is not None
-                on = selection.stop.task or selection.stop.on
-                why = f"stopped early at epoch {self.epoch} (no progress on {on} for {selection.stop.patience} epochs)"
-                self.outcome.end(int(seat), "done", why, self.epoch, self.steps)
+            if why := self.watch.stops(seat, self.runs[seat].selection.stop, self.labelled[1]):
+                self.outcome.end(int(seat), "done", f"stopped early at epoch {self.epoch} ({why})", self.epoch, self.steps)
             elif self.epoch == self.epochs:
                 self.outcome.end(int(seat), "done", "", self.epoch, self.steps)
         running = torch.tensor([self.outcome.status[seat] == "running" for seat in seats], device=self._place)

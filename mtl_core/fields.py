@@ -14,7 +14,7 @@ def _no_bool(value: Any) -> Any:
 
 
 Number = BeforeValidator(_no_bool)
-Positive = Annotated[float, Field(gt=0, le=1e12, allow_inf_nan=False), Number]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False), Number]
 NonNegative = Annotated[float, Field(ge=0, le=1e12, allow_inf_nan=False), Number]
 Seed = Annotated[int, Field(ge=0, lt=2**31), Number]
 Count = Annotated[int, Field(ge=1, le=1_000_000), Number]

@@ -1,7 +1,8 @@
 """The fixed validation criterion, early stopping on it, and what the learned objective would have chosen instead.
 
 `Criterion` is built from the selection spec and the problem alone and is given raw task losses: a learned weight cannot
-get in. The learned objective is watched by `Watch` only to be reported as a counterfactual.
+get in. The learned objective is watched by `Watch` only to be reported as a counterfactual. With `stop: {on: primary}` the
+raw validation loss of the primary task takes the criterion's place in selecting and stopping.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from mtl_core.records import TaskRegret
-from mtl_core.specs import SelectionSpec, TaskSpec
+from mtl_core.specs import SelectionSpec, StopSpec, TaskSpec
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,13 @@ class Criterion:
         kept = self.weights * labelled
         total = kept.sum(1, keepdims=True)
         return np.asarray(np.divide(kept, total, out=np.zeros_like(kept), where=total > 0))
+
+
+def selecting(stop: StopSpec | None, tasks: Sequence[TaskSpec], criterion: float, losses: Float[np.ndarray, " tasks"]) -> float:
+    """What selects a lane's epoch: the fixed criterion, or the raw loss of the primary task."""
+    if stop is None or stop.on != "primary":
+        return criterion
+    return float(losses[[task.name for task in tasks].index(str(stop.task))])
 
 
 def fixed_weights(spec: SelectionSpec, tasks: Sequence[TaskSpec], domain: Mapping[str, float]) -> Float[np.ndarray, " tasks"]:
@@ -100,15 +108,14 @@ class Watch:
         self.waited[lanes] = np.where(progress, 0, self.waited[lanes] + 1)
         return better, counterfactual
 
-    def stops(self, lane: int, spec: SelectionSpec, labelled: Bool[np.ndarray, " tasks"]) -> bool:
-        """Whether this lane's patience is over. `any`, `all`: of the tasks with labels."""
-        if spec.stop is None:
-            return False
-        over = self.waited[lane] >= spec.stop.patience
-        if spec.stop.on in ("criterion", "primary"):
-            return bool(over[0])
+    def stops(self, lane: int, stop: StopSpec | None, labelled: Bool[np.ndarray, " tasks"]) -> str:
+        """Why this lane stops, or nothing while its patience lasts. `any`, `all`: of the tasks with labels."""
+        if stop is None:
+            return ""
+        over = self.waited[lane] >= stop.patience
         tasks = over[1:][labelled]
-        return bool(tasks.any() if spec.stop.on == "any" else tasks.all())
+        ends = {"any": tasks.any(), "all": tasks.all()}.get(stop.on, over[0])
+        return f"no progress on {stop.task or stop.on} for {stop.patience} epochs" if ends else ""
 
     def arrays(self) -> dict[str, np.ndarray]:
         """All state, for a checkpoint."""

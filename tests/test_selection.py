@@ -104,7 +104,7 @@ def walk(values: list[list[float]], rule: SelectionSpec, labelled: Any = ALL) ->
     for epoch, row in enumerate(values, start=1):
         losses = np.array([row])
         watch.see(epoch, np.array([0]), np.nanmean(losses, axis=1), np.array([0.0]), losses, np.array([delta]))
-        if watch.stops(0, rule, labelled):
+        if watch.stops(0, rule.stop, labelled):
             return epoch
     return 0
 
@@ -133,7 +133,7 @@ def test_a_primary_task_stops_by_what_selects() -> None:
     for epoch, row in enumerate(FALLING_THEN_RISING, start=1):
         losses = np.array([row])
         watch.see(epoch, np.array([0]), losses[:, 0], np.array([0.0]), losses, np.zeros(1))
-        ends += [epoch] if watch.stops(0, rule, ALL) else []
+        ends += [epoch] if watch.stops(0, rule.stop, ALL) else []
     assert ends[0] == 4
 
 

@@ -42,7 +42,7 @@ def complete(scheme: str, settings: Mapping[str, Any], preset: str | None = None
 
 
 def check_tasks(scheme: str, settings: Mapping[str, Any], tasks: Sequence[str], where: str) -> None:
-    """Per-task settings must name tasks that exist, and `fixed` must name all of them. Raises SpecError."""
+    """A mapping by task must name tasks that exist, and all of them. Raises SpecError."""
     for name, one in SCHEMES[scheme].settings().items():
         value = settings[name]
         if one.kind != "per_task" or not isinstance(value, Mapping):
