@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from mtl_core.analysis import verdict
+from mtl_core.analysis import selection, verdict
 from mtl_core.analysis.frames import HistoryRow, MetricValue, history_rows, metric_rows
 from mtl_core.links import to_link
 from mtl_core.records import NEITHER, Comparison, RunRecord
@@ -33,7 +33,7 @@ def history_csv(comparison: Comparison) -> str:
 
 
 def metrics_csv(comparison: Comparison) -> str:
-    """Columns `arm, seed, split, task, metric, value, at`, with the constant predictor's value as `baseline_<name>`."""
+    """Columns `arm, seed, split, task, metric, value, at`, with the training mean's value as `baseline_<name>`."""
     rows = (row for row in metric_rows(comparison) if row.metric.removeprefix("baseline_") not in NEITHER)
     return _csv(MetricValue._fields, rows, digits=17)
 
@@ -56,6 +56,7 @@ def record(comparison: Comparison) -> dict[str, Any]:
         "link": to_link(comparison.spec),
         "data_fingerprint": fingerprint(comparison),
         "problem": problem,
+        "selected_by": selection(comparison).criterion,
         "runs": [_run(run) for run in comparison.runs],
         "verdict": {"warnings": verdict_.warnings, "sentences": verdict_.sentences, "notes": verdict_.notes},
     }

@@ -19,7 +19,6 @@ from pydantic import TypeAdapter
 from mtl_core.specs import ExperimentSpec, TaskSpec
 
 Status = Literal["queued", "running", "done", "stopped", "diverged", "failed"]
-FINISHED: tuple[Status, ...] = ("done", "diverged", "failed")
 
 METRICS: dict[str, tuple[str, ...]] = {  # by task kind, in the order they are shown; the first is the headline
     "regression": ("rmse", "mae", "mse", "r2"),

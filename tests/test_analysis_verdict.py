@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from comparisons import EIGHT, comparison, spec, with_extra, with_run
 
-from mtl_core.analysis import selection, taking_part, verdict
-from mtl_core.records import Channel, RunRecord, RunResult
+from mtl_core.analysis import metric_table, report, selection, taking_part, verdict
+from mtl_core.records import Channel, Comparison, RunRecord, RunResult, TaskRegret
+from mtl_core.specs import StopSpec
 
 
 def first(seeds: int) -> dict[str, dict[str, np.ndarray]]:
@@ -39,6 +40,23 @@ def test_two_arms_that_are_one_run_say_so() -> None:
     given = comparison(EIGHT)
     shared = tuple(replace(run, run_id=f"run-{run.seed}") for run in given.runs)
     assert verdict(replace(given, runs=shared)).sentences == ("learned and fixed are the same runs: no difference on any task.",)
+
+
+def test_arms_that_are_the_same_runs_count_as_one_comparison() -> None:
+    names = ("fixed", "a", "b", "again")  # b is the runs of a, again those of the baseline
+    arms = {name: {"scheme": "equal"} for name in names}
+    values = {"fixed": first(6)["fixed"], "again": first(6)["fixed"], "a": first(6)["learned"], "b": first(6)["learned"]}
+    given = comparison(values, spec(arms, range(6)))
+    same = {"a": "a", "b": "a", "fixed": "fixed", "again": "fixed"}
+    shared = replace(given, runs=tuple(replace(run, run_id=f"{same[run.arm]}-{run.seed}") for run in given.runs))
+    found = verdict(shared)
+    assert found.warnings == ()
+    assert "b and a are the same runs and count as one comparison." in found.notes
+    assert "again and fixed are the same runs: no difference on any task." in found.sentences
+    assert "corrected for" not in str(found)
+    cells = metric_table(shared).of("regime").cells
+    assert [cells[arm].difference.p_holm for arm in ("a", "b", "again")] == [2 / 2**6, 2 / 2**6, 1.0]  # type: ignore[union-attr]
+    assert verdict(given).warnings  # were they three comparisons, six seeds would not do
 
 
 @pytest.mark.parametrize(("seeds", "warned"), [(1, True), (3, True), (5, True), (6, False), (8, False)])
@@ -80,6 +98,29 @@ def test_conditions_are_said() -> None:
     assert "synthetic" not in str(verdict(comparison(EIGHT)))
 
 
+@pytest.mark.parametrize(("seeds", "kind"), [(16, "an exact sign-flip test"), (17, "a sampled sign-flip test")])
+def test_the_verdict_says_whether_its_test_is_exact(seeds: int, kind: str) -> None:
+    values = {arm: {task: np.resize(series, seeds) for task, series in tasks.items()} for arm, tasks in EIGHT.items()}
+    assert kind in str(verdict(comparison(values)))
+
+
+def with_warnings(*warnings: str) -> Comparison:
+    given = comparison(EIGHT)
+    return replace(given, problem=replace(given.problem, warnings=warnings))
+
+
+def test_what_was_noticed_in_the_data_is_told_with_the_verdict_and_the_report() -> None:
+    given = with_warnings("x alone predicts price almost perfectly.")
+    assert verdict(given).notes[0] == "Data: x alone predicts price almost perfectly."
+    assert "Data: x alone predicts price almost perfectly." in report(given)
+
+
+def test_beyond_ten_warnings_of_the_data_only_their_number_is_told() -> None:
+    told = [note for note in verdict(with_warnings(*map(str, range(13)))).notes if note.startswith("Data: ")]
+    assert told == [*(f"Data: {n}" for n in range(10)), "Data: 3 more warnings in the record."]
+    assert len([note for note in verdict(with_warnings(*map(str, range(10)))).notes if "more warning" in note]) == 0
+
+
 def test_runs_that_did_not_end_well_are_mentioned() -> None:
     given = with_run(with_run(comparison(EIGHT), 0, "diverged", "diverged at step 41"), 9, "failed")
     given = with_run(with_run(given, 1, "stopped"), 15, "running")
@@ -102,6 +143,12 @@ def test_an_arm_no_better_than_a_constant_is_named() -> None:
     assert "alarm: learned and fixed are no better than a constant prediction (auroc 0.5)." in verdict(comparison(dull)).notes
 
 
+def test_the_constant_of_a_number_is_called_the_training_mean() -> None:
+    dull = {arm: {**tasks, "price": np.full(8, 3.5)} for arm, tasks in EIGHT.items()}
+    notes = verdict(comparison(dull)).notes
+    assert "price: learned and fixed are no better than a constant prediction (training mean, rmse 3)." in notes
+
+
 def test_an_added_diverged_run_changes_no_sentence_about_the_others() -> None:
     plain = comparison(EIGHT)
     more = with_extra(plain, "learned", 99, "diverged", 1e9)
@@ -121,11 +168,36 @@ def test_regret_is_estimated_over_seeds_and_tasks() -> None:
     one = selection(replace(given, runs=tuple(runs))).of("learned")
     assert one.regret.absolute.mean == pytest.approx(0.45)
     assert one.regret.absolute.low > 0
-    assert one.p == 2 / 2**8
     assert one.regret.test.mean == pytest.approx(0.05)
     assert one.tasks["regime"].absolute.mean == pytest.approx(0.1)
     assert one.tasks["price"].absolute.n == 0
     assert one.disagreeing == {"regime": 3.0}
+
+
+def test_the_test_regret_is_tested_and_the_validation_regret_is_not() -> None:
+    given = comparison(EIGHT)
+    both_signs = 0.1 * np.array([1, -1, 1, -1, 1, -1, 1, -1])
+    runs = [replace(r, result=replace(r.result, test_regret=float(both_signs[i % 8]))) for i, r in enumerate(given.runs)]  # type: ignore[type-var]
+    one = selection(replace(given, runs=tuple(runs))).of("learned")
+    assert one.regret.p == 1
+    assert "(+10 %); on the test split +0.000 [-0.089, +0.089] (p 1)." in one.sentence
+    assert selection(given).of("learned").regret.p == 2 / 2**8
+
+
+def test_with_stop_on_primary_the_primary_tasks_loss_is_what_selects() -> None:
+    given = comparison(EIGHT)
+    chosen = given.spec.selection.model_copy(update={"stop": StopSpec(on="primary", task="price")})
+    loss, on_test = TaskRegret(0.4, 0.2), TaskRegret(-0.3, -0.1)
+    runs = with_results(regret=-0.1, regret_relative=-0.1, task_regret={"price": loss}, task_test_regret={"price": on_test})
+    found = selection(replace(given, runs=runs, spec=given.spec.model_copy(update={"selection": chosen})))
+    one = found.of("learned")
+    assert found.criterion == "the validation loss of price alone, the task that early stopping watches"
+    assert one.sentence.startswith(
+        "learned: its own objective would have chosen epoch 5 instead of 2 (medians of 8 runs); "
+        "the validation loss of price is +0.4 [+0.4, +0.4] there (+20 %); on the test split -0.3 [-0.3, -0.3] (p 0.0078)."
+    )
+    assert one.counted_tasks == ("price",)
+    assert (one.regret.absolute.mean, one.regret.test.mean) == (pytest.approx(0.4), pytest.approx(-0.3))
 
 
 def test_whether_the_objective_kept_falling_is_counted() -> None:

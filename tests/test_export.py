@@ -148,3 +148,10 @@ def test_save_writes_the_three_files(tmp_path: Path) -> None:
     paths = save(comparison(EIGHT), tmp_path / "new" / "folder")
     assert [path.name for path in paths] == ["record.json", "history.csv", "metrics.csv"]
     assert paths[1].read_text(encoding="utf-8") == history_csv(comparison(EIGHT))
+
+
+def test_the_record_says_what_epochs_were_selected_by() -> None:
+    given = comparison(EIGHT)
+    assert record(given)["selected_by"] == "uniform fixed weights over raw losses of the validation split"
+    stop = {"selection": {"stop": {"on": "primary", "task": "price"}}}
+    assert record(replace(given, spec=spec(**stop)))["selected_by"].startswith("the validation loss of price alone")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mtl_core.analysis.runs import At, by_arm, by_pair, direction, ending_notes, reader
+from mtl_core.analysis.runs import At, Read, by_arm, by_pair, direction, ending_notes, originals, reader
 from mtl_core.analysis.seeds import Difference, Estimate, Outcome, estimate, judge, paired
 from mtl_core.records import METRICS, Comparison
 from mtl_core.specs import TaskSpec
@@ -93,14 +93,18 @@ def others(comparison: Comparison) -> list[str]:
     return [arm for arm in comparison.spec.arms if arm != comparison.spec.baseline]
 
 
+def distinct(comparison: Comparison) -> list[str]:
+    """Of these, the arms that are not the same runs as the baseline arm or an earlier arm: one test each."""
+    return [arm for arm in others(comparison) if originals(comparison)[arm] == arm]
+
+
 def _names(task: TaskSpec, *, headlines_only: bool) -> tuple[str, ...]:
     return (headline(task),) if headlines_only else (*METRICS[task.kind], "loss")
 
 
 def _row(comparison: Comparison, at: At, split: str, task: TaskSpec, name: str) -> MetricRow:
     read = reader(comparison, at, split, task.name, name)
-    compared = {arm: paired(*by_pair(comparison, arm, read)) for arm in others(comparison)}
-    judged = judge(compared, direction(name))
+    judged = differences(comparison, read, direction(name))
     cells = {arm: Cell(estimate(by_arm(comparison, arm, read)), judged.get(arm)) for arm in comparison.spec.arms}
     return MetricRow(
         task=task.name,
@@ -113,6 +117,14 @@ def _row(comparison: Comparison, at: At, split: str, task: TaskSpec, name: str) 
         label_rate=_label_rate(comparison, split, task.name, name),
         cells=cells,
     )
+
+
+def differences(comparison: Comparison, read: Read, sense: int) -> dict[str, Difference]:
+    """Every arm against the baseline arm. In the correction, arms that are the same runs count as one, the baseline's as none."""
+    compared = {arm: paired(*by_pair(comparison, arm, read)) for arm in others(comparison)}
+    judged = judge({arm: compared[arm] for arm in distinct(comparison)}, sense)
+    first = originals(comparison)
+    return {arm: judged[first[arm]] if first[arm] in judged else judge({arm: compared[arm]}, sense)[arm] for arm in compared}
 
 
 def constant(comparison: Comparison, split: str, task: str, name: str) -> float:

@@ -69,6 +69,17 @@ def pairs(comparison: Comparison, arm: str) -> list[tuple[int, int]]:
     return [(mine[s], baseline[s]) for s in sorted(mine) if s in baseline and _comparable(comparison, mine[s], baseline[s])]
 
 
+def originals(comparison: Comparison) -> dict[str, str]:
+    """By arm, the first arm with exactly its runs, the baseline arm before all: mostly itself.
+
+    Arms whose specifications come to the same runs are one comparison, however often they are named.
+    """
+    first: dict[tuple[str, ...], str] = {}
+    ids = {arm: tuple(comparison.runs[run].run_id for run in comparison.runs_of(arm)) for arm in comparison.spec.arms}
+    arms = [comparison.spec.baseline, *ids]
+    return {arm: first.setdefault(ids[arm] or (arm,), arm) for arm in arms}
+
+
 def _comparable(comparison: Comparison, one: int, other: int) -> bool:
     a, b = comparison.runs[one], comparison.runs[other]
     if a.status in LOST or b.status in LOST:

@@ -2,7 +2,8 @@
 
     multiclass          accuracy
     binary              AUROC (its constant predictor is at 0.5 whatever the share of positives, unlike average precision)
-    all other kinds     1 - MAE / MAE of the constant predictor, kept within 0 to 1: the share of its error that is removed
+    all other kinds     1 - MAE / MAE of the training mean, kept within 0 to 1: the share of its error that is removed
+                        (of a skewed target the median would be a constant with a lower MAE)
 
 Weights are renormalised over the tasks that have a component in the split; which those are is reported.
 """
@@ -13,9 +14,9 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from mtl_core.analysis.metrics import constant, others
-from mtl_core.analysis.runs import At, Read, by_arm, by_pair, reader
-from mtl_core.analysis.seeds import Difference, Estimate, estimate, judge, paired
+from mtl_core.analysis.metrics import constant, differences
+from mtl_core.analysis.runs import At, Read, by_arm, reader
+from mtl_core.analysis.seeds import Difference, Estimate, estimate
 from mtl_core.records import Comparison
 from mtl_core.specs import Kind, TaskSpec
 
@@ -26,7 +27,7 @@ COMPONENTS: dict[Kind, str] = {
     "multi_output": "mae",
     "count": "mae",
 }
-MEANING = {"accuracy": "accuracy", "auroc": "AUROC", "mae": "1 - MAE / MAE of the constant predictor, within 0 to 1"}
+MEANING = {"accuracy": "accuracy", "auroc": "AUROC", "mae": "1 - MAE / MAE of the training mean, within 0 to 1"}
 
 
 @dataclass(frozen=True)
@@ -106,5 +107,4 @@ def _total(
 
 def _compared(comparison: Comparison, read: Read) -> tuple[dict[str, Estimate], dict[str, Difference]]:
     estimates = {arm: estimate(by_arm(comparison, arm, read)) for arm in comparison.spec.arms}
-    differences = judge({arm: paired(*by_pair(comparison, arm, read)) for arm in others(comparison)}, direction=1)
-    return estimates, differences
+    return estimates, differences(comparison, read, sense=1)

@@ -1,8 +1,9 @@
 """Which epoch was kept, which one the learned objective would have kept, and what that would have cost.
 
-The counterfactual is never used for anything: every number of a comparison is at the epoch of the fixed criterion.
-Regret is criterion (or task loss) at the counterfactual epoch minus at the selected one. On the validation split the
-criterion's regret cannot be negative, by construction; a task's can, and so can the test regret.
+Epochs are selected by the fixed criterion or, with early stopping on a primary task, by that task's validation loss.
+The counterfactual is never used for anything. Regret is what selects (or a task's loss) at the counterfactual epoch
+minus at the selected one. On the validation split the regret of what selects cannot be negative, by construction, so
+that a test of it would say nothing; a task's can, and so can the test regret, which is tested.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from mtl_core.analysis.runs import by_arm
 from mtl_core.analysis.seeds import Estimate, estimate, sign_flip
 from mtl_core.analysis.wording import count, interval, number, probability
 from mtl_core.records import Channel, Comparison, RunResult, TaskRegret
@@ -21,11 +21,12 @@ from mtl_core.records import Channel, Comparison, RunResult, TaskRegret
 
 @dataclass(frozen=True)
 class Regret:
-    """Over seeds: absolute, relative to the selected epoch, and on the test split, which selected neither."""
+    """Over seeds: absolute, relative to the selected epoch, and on the test split, which selected neither; p is of the last."""
 
     absolute: Estimate
     relative: Estimate
     test: Estimate
+    p: float  # sign flip of the test regret against 0
 
 
 @dataclass(frozen=True)
@@ -41,10 +42,9 @@ class ArmSelection:
     kept_falling: int  # of these, runs whose validation objective was lower at the last epoch than at the selected one
     kept_falling_train: int  # runs whose training objective was
     runs: int
-    regret: Regret
-    p: float  # sign flip of the validation regret against 0
+    regret: Regret  # of what selects: the criterion, or the primary task's loss
     tasks: Mapping[str, Regret]
-    counted_tasks: tuple[str, ...]  # tasks in the criterion: those with validation labels
+    counted_tasks: tuple[str, ...]  # tasks in what selects: those in the criterion with validation labels, or the primary one
     disagreeing: Mapping[str, float]  # by task: median of its own best epoch
     sentence: str
 
@@ -54,7 +54,7 @@ class Selection:
     """All arms, in the order of the experiment; arms without a finished run are left out."""
 
     arms: tuple[ArmSelection, ...]
-    criterion: str  # what the fixed criterion is, in words
+    criterion: str  # what epochs are selected by, in words
 
     def of(self, arm: str) -> ArmSelection:
         """The entry of an arm."""
@@ -82,8 +82,9 @@ def _arm(comparison: Comparison, arm: str) -> ArmSelection:
     selected = [result.selected_epoch or 0 for result in results.values()]
     other = [result.counterfactual_epoch or 0 for result in results.values() if result.counterfactual_epoch]
     later = sum((one.counterfactual_epoch or 0) > (one.selected_epoch or 0) for one in results.values())
+    tasks = {task.name: _task_regret(comparison, arm, task.name) for task in comparison.problem.tasks}
+    primary = _primary(comparison)
     regret = _regret(comparison, arm, lambda one: (one.regret, one.regret_relative, one.test_regret))
-    absolute = by_arm(comparison, arm, lambda run: _number(results[run].regret) if run in results else math.nan)
     falling = {
         split: sum(_fell(comparison, split, run, one) for run, one in results.items()) for split in ("validation", "train")
     }
@@ -97,14 +98,20 @@ def _arm(comparison: Comparison, arm: str) -> ArmSelection:
         kept_falling=falling["validation"],
         kept_falling_train=falling["train"],
         runs=len(results),
-        regret=regret,
-        p=sign_flip(absolute),
-        tasks={task.name: _task_regret(comparison, arm, task.name) for task in comparison.problem.tasks},
-        counted_tasks=next(iter(results.values())).counted_tasks,
+        regret=tasks[primary] if primary else regret,
+        tasks=tasks,
+        counted_tasks=(primary,) if primary else next(iter(results.values())).counted_tasks,
         disagreeing=_own_choices(comparison, results),
         sentence="",
     )
-    return _with_sentence(measured)
+    selects = f"the validation loss of {primary}" if primary else "the fixed criterion"
+    return replace(measured, sentence=_sentence(measured, selects))
+
+
+def _primary(comparison: Comparison) -> str | None:
+    """The task that selects epochs instead of the fixed criterion, if there is one."""
+    stop = comparison.spec.selection.stop
+    return stop.task if stop and stop.on == "primary" else None
 
 
 def _regret(
@@ -112,7 +119,7 @@ def _regret(
 ) -> Regret:
     rows = [[_number(value) for value in of(result)] for result in _results(comparison, arm).values()]
     absolute, relative, test = np.array(rows, dtype=np.float64).reshape(-1, 3).T
-    return Regret(estimate(absolute), estimate(relative), estimate(test))
+    return Regret(estimate(absolute), estimate(relative), estimate(test), sign_flip(test))
 
 
 def _task_regret(comparison: Comparison, arm: str, task: str) -> Regret:
@@ -147,34 +154,33 @@ def _number(value: float | None) -> float:
     return math.nan if value is None else float(value)
 
 
-def _with_sentence(one: ArmSelection) -> ArmSelection:
-    return replace(one, sentence=_sentence(one))
-
-
-def _sentence(one: ArmSelection) -> str:
+def _sentence(one: ArmSelection, selects: str) -> str:
     if not one.counterfactual:
         return f"{one.arm}: its own objective chose no epoch."
     if one.selected == one.counterfactual:
         runs = count(one.runs, "run")
-        return f"{one.arm}: its own objective would have chosen the same epochs as the fixed criterion in all {runs}."
+        return f"{one.arm}: its own objective would have chosen the same epochs as {selects} in all {runs}."
     chosen = f"epoch {one.median_counterfactual:g} instead of {one.median_selected:g} (medians of {count(one.runs, 'run')})"
-    worse = f"the fixed criterion is {interval(one.regret.absolute, signed=True)} there"
+    worse = f"{selects} is {interval(one.regret.absolute, signed=True)} there"
     percent = 100 * one.regret.relative.mean
     relative = f" ({number(percent, signed=True)} %)" if math.isfinite(percent) else ""
-    test = f"; on the test split {interval(one.regret.test, signed=True)}" if one.regret.test.n else ""
+    tested = f"{interval(one.regret.test, signed=True)} (p {probability(one.regret.p)})"
+    test = f"; on the test split {tested}" if one.regret.test.n else ""
     return (
-        f"{one.arm}: its own objective would have chosen {chosen}; {worse}{relative}, p {probability(one.p)}{test}. "
+        f"{one.arm}: its own objective would have chosen {chosen}; {worse}{relative}{test}. "
         "This is counterfactual: no other number of the comparison is taken there. "
         f"The objective on validation rows was lower at the end than at the selected epoch in {one.kept_falling} of {one.runs}."
     )
 
 
 def _criterion(comparison: Comparison) -> str:
+    if primary := _primary(comparison):
+        return f"the validation loss of {primary} alone, the task that early stopping watches"
     chosen = comparison.spec.selection
     weights = "uniform" if chosen.weights == "uniform" else "given" if isinstance(chosen.weights, dict) else chosen.weights
     scale = {
         "raw": "raw losses",
-        "baseline": "losses relative to the constant predictor",
+        "baseline": "losses relative to the constant predictor (training mean)",
         "single_task": "losses relative to single-task training",
     }
     return f"{weights} fixed weights over {scale[chosen.scale]} of the validation split"

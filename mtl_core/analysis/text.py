@@ -26,11 +26,11 @@ def report(comparison: Comparison, at: At = "best", split: str = "test") -> str:
 
 
 def metrics_text(table: MetricTable) -> str:
-    """One line per task and metric: the constant predictor, every arm, and every arm's difference to the baseline arm."""
+    """One line per task and metric: the constant (training mean), every arm, and every arm's difference to the baseline arm."""
     if table.empty:
         return ""
     compared = [arm for arm in table.arms if arm != table.baseline]
-    head = ["task", "metric", "constant", *table.arms, *(f"{arm} - {table.baseline}" for arm in compared)]
+    head = ["task", "metric", "constant (mean)", *table.arms, *(f"{arm} - {table.baseline}" for arm in compared)]
     return columns([head, *(_metric(row, table.arms, compared) for row in table.rows)])
 
 
@@ -57,7 +57,7 @@ def score_text(scored: Score) -> str:
         return ""
     head = ["score", "weighted mean", *(f"{part.task} x {number(part.weight)}" for part in counted)]
     lines = [[arm, *(interval(part.estimates[arm]) for part in (scored.total, *counted))] for arm in arms]
-    return columns([head, *lines, ["constant", *(number(part.constant) for part in (scored.total, *counted))]])
+    return columns([head, *lines, ["constant (mean)", *(number(part.constant) for part in (scored.total, *counted))]])
 
 
 def columns(lines: Sequence[Sequence[str]]) -> str:

@@ -1,6 +1,6 @@
 """What a comparison shows, in sentences: per arm and task, with intervals and seeds, and never an overall winner.
 
-A task is called better or worse by its headline metric if the exact sign-flip p of the paired differences, corrected
+A task is called better or worse by its headline metric if the sign-flip p of the paired differences, corrected
 by Holm over the arms, is at most 0.05 and their 95 % interval excludes 0. Everything else is `no difference shown`,
 which is not the same as equal; the intervals say how large a difference may have gone unseen.
 """
@@ -10,9 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mtl_core.analysis.labels import few_labels_notes, left_out_notes
-from mtl_core.analysis.metrics import MetricRow, MetricTable, beaten, metric_table, others, outcomes
-from mtl_core.analysis.runs import At, ending_notes, pairs
-from mtl_core.analysis.seeds import ALPHA, Outcome, seeds_needed
+from mtl_core.analysis.metrics import MetricRow, MetricTable, beaten, distinct, metric_table, others, outcomes
+from mtl_core.analysis.runs import At, ending_notes, originals, pairs
+from mtl_core.analysis.seeds import ALPHA, EXACT_SEEDS, Outcome, seeds_needed
 from mtl_core.analysis.wording import count, interval, listed
 from mtl_core.records import Comparison
 
@@ -23,6 +23,9 @@ CLAUSES: dict[Outcome, tuple[str, str]] = {  # as the sentence's first clause, a
     "too few seeds": ("has too few seeds to be told from {baseline} on {n} of {tasks}", "undecided for too few seeds on {n}"),
     "not compared": ("has no value to compare with {baseline} on {n} of {tasks}", "no value on {n}"),
 }
+
+CLASSES = frozenset({"binary", "multiclass"})  # their constant predicts class frequencies
+TABLE_WARNINGS = 10  # as many are told; all of them are in `ProblemInfo.warnings` and in record.json
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,8 @@ def verdict(comparison: Comparison, at: At = "best", split: str = "test") -> Ver
     table = metric_table(comparison, at, split, headlines_only=True)
     arms = tuple(_arm(comparison, table, arm) for arm in others(comparison))
     rows = [*few_labels_notes(comparison, split), *left_out_notes(comparison)]
-    notes = (*_conditions(comparison, table), *_constants(table), *rows, *ending_notes(comparison))
+    known = (*_of_the_data(comparison), *_conditions(comparison, table), *_constants(table))
+    notes = (*known, *rows, *ending_notes(comparison))
     return Verdict(comparison.spec.baseline, at, split, arms, _warnings(comparison, table), notes)
 
 
@@ -81,7 +85,7 @@ def _sentence(comparison: Comparison, table: MetricTable, arm: str, found: dict[
     baseline, tasks = table.baseline, len(table.headlines)
     if not seeds:
         return f"{arm} and {baseline} cannot be compared: no seed has finished in both."
-    if _same_runs(comparison, arm):
+    if originals(comparison)[arm] == baseline:
         return f"{arm} and {baseline} are the same runs: no difference on any task."
     clauses: list[str] = []
     for outcome, words in CLAUSES.items():
@@ -107,13 +111,8 @@ def _where(table: MetricTable) -> str:
     return f"{table.split} split, {point}"
 
 
-def _same_runs(comparison: Comparison, arm: str) -> bool:
-    matched = pairs(comparison, arm)
-    return bool(matched) and all(comparison.runs[one].run_id == comparison.runs[other].run_id for one, other in matched)
-
-
 def _warnings(comparison: Comparison, table: MetricTable) -> tuple[str, ...]:
-    compared = [arm for arm in others(comparison) if pairs(comparison, arm)]
+    compared = [arm for arm in distinct(comparison) if pairs(comparison, arm)]
     seeds = [len(pairs(comparison, arm)) for arm in compared]
     if not seeds or table.empty:
         return ()
@@ -128,6 +127,13 @@ def _warnings(comparison: Comparison, table: MetricTable) -> tuple[str, ...]:
     )
 
 
+def _of_the_data(comparison: Comparison) -> list[str]:
+    told = [f"Data: {warning}" for warning in comparison.problem.warnings]
+    if len(told) > TABLE_WARNINGS:
+        told[TABLE_WARNINGS:] = [f"Data: {count(len(told) - TABLE_WARNINGS, 'more warning')} in the record."]
+    return told
+
+
 def _conditions(comparison: Comparison, table: MetricTable) -> list[str]:
     notes = [
         "All arms and seeds share one data split, so intervals say nothing of other data; "
@@ -135,16 +141,18 @@ def _conditions(comparison: Comparison, table: MetricTable) -> list[str]:
     ]
     if comparison.problem.synthetic:
         notes.append("The data is synthetic.")
-    if arms := len(others(comparison)):
-        notes.append(_rule(arms, len(table.headlines)))
-    return notes
+    if compared := distinct(comparison):
+        seeds = max(len(pairs(comparison, arm)) for arm in compared)
+        notes.append(_rule(len(compared), len(table.headlines), "an exact" if seeds <= EXACT_SEEDS else "a sampled"))
+    twice = [(arm, first) for arm, first in originals(comparison).items() if first not in (arm, comparison.spec.baseline)]
+    return notes + [f"{arm} and {first} are the same runs and count as one comparison." for arm, first in twice]
 
 
-def _rule(arms: int, tasks: int) -> str:
+def _rule(arms: int, tasks: int, kind: str) -> str:
     corrected = f", corrected for {arms} arms" if arms > 1 else ""
     chance = 100 * (1 - (1 - ALPHA) ** tasks)
     return (
-        "Brackets are 95 % t intervals of the paired differences. A difference is called by an exact sign-flip test at "
+        f"Brackets are 95 % t intervals of the paired differences. A difference is called by {kind} sign-flip test at "
         f"{ALPHA:g}{corrected}, task by task: with {count(tasks, 'task')} and no true difference, "
         f"chance alone calls at least one in up to about {chance:.0f} % of comparisons."
     )
@@ -153,7 +161,7 @@ def _rule(arms: int, tasks: int) -> str:
 def _constants(table: MetricTable) -> list[str]:
     return [
         f"{row.task}: {listed(beaten_by)} {'is' if len(beaten_by) == 1 else 'are'} no better than a constant prediction "
-        f"({row.metric.replace('_', ' ')} {row.constant:.3g})."
+        f"({'' if row.kind in CLASSES else 'training mean, '}{row.metric.replace('_', ' ')} {row.constant:.3g})."
         for row in table.headlines
         if (beaten_by := [arm for arm in table.arms if beaten(row, arm) is False])
     ]

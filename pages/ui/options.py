@@ -79,7 +79,7 @@ def _selection(now: SelectionSpec, tasks: list[str]) -> dict[str, Any]:
         help="Fixed weights of the validation criterion; nothing learned can enter it",
     )
     scales = ["raw", "baseline", "single_task"]
-    about = "Losses as they are, relative to a constant prediction, or relative to single-task training"
+    about = "Losses as they are, relative to a constant prediction (training mean), or relative to single-task training"
     scale = st.selectbox(
         "Criterion scale", scales, scales.index(now.scale), format_func=forms.words, key=state.key("scale"), help=about
     )

@@ -57,8 +57,3 @@ def looks(spec: ExperimentSpec, theme: Theme) -> dict[str, Look]:
         variant = seen[arm.scheme] = seen.get(arm.scheme, -1) + 1
         result[name] = Look(SCHEME_COLOURS[theme].get(arm.scheme, INK[theme]), DASHES[variant % len(DASHES)])
     return result
-
-
-def plotly_dash(look: Look) -> str:
-    """The same dash in Plotly's words."""
-    return ",".join(f"{n}px" for n in look.dash) or "solid"

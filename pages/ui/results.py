@@ -191,7 +191,8 @@ def aggregate(comparison: Comparison) -> None:
     }
     st.data_editor(tables.score_parts(found, given), disabled=fixed, hide_index=True, key=key, column_config=column)
     st.caption(
-        f"0 to 1, higher is better; test split at the selected epoch. Constant predictions reach {number(found.total.constant)}."
+        "0 to 1, higher is better; test split at the selected epoch. "
+        f"Constant predictions (training means) reach {number(found.total.constant)}."
     )
     if found.uncounted:
         st.caption(plain(f"Not counted, for want of labels: {listed(found.uncounted)}."))

@@ -29,9 +29,9 @@ def _metric(row: MetricRow, table: MetricTable) -> dict[str, str]:
         difference = row.cells[arm].difference
         if difference is not None:
             cells[f"{arm} − {table.baseline}"] = MARK.get(difference.outcome, "") + interval(difference, signed=True)
-    cells["constant prediction"] = number(row.constant)
+    cells["constant (mean)"] = number(row.constant)
     if math.isfinite(row.label_rate):
-        cells["constant prediction"] = f"labels: {number(row.label_rate)}"
+        cells["constant (mean)"] = f"labels: {number(row.label_rate)}"
     cells["seeds"] = str(max((row.cells[arm].estimate.n for arm in table.arms), default=0))
     return cells
 
@@ -43,9 +43,9 @@ def selections(chosen: Selection) -> Rows:
             "arm": one.arm,
             "selected epoch (median)": f"{one.median_selected:g}",
             "its own objective's epoch": f"{one.median_counterfactual:g}" if one.counterfactual else "–",
-            "regret, criterion": interval(one.regret.absolute, signed=True),
-            "p": probability(one.p),
+            "regret of what selects": interval(one.regret.absolute, signed=True),
             "regret on test": interval(one.regret.test, signed=True),
+            "p on test": probability(one.regret.p),
             "runs": str(one.runs),
         }
         for one in chosen.arms
@@ -74,7 +74,7 @@ def score_parts(score: Score, weights: Mapping[str, float]) -> Rows:
             "weight": float(weights.get(part.task, 0.0)),
             "component": part.meaning,
             **{arm: interval(one) for arm, one in part.estimates.items()},
-            "constant prediction": number(part.constant),
+            "constant (mean)": number(part.constant),
         }
         for part in score.parts
     ]
