@@ -98,6 +98,12 @@ def _progress_bar() -> Any:
     return tqdm(total=1.0, bar_format=form, file=sys.stderr, disable=not sys.stderr.isatty(), leave=False)
 
 
+def _folder(text: str) -> Path:
+    if not text.strip():
+        raise UserError("--out is empty. Name a folder, or leave --out away to write into out/NAME-ID.")
+    return Path(text)
+
+
 def _writable(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -199,7 +205,7 @@ def _parser() -> argparse.ArgumentParser:
 def _add_run(commands: Any) -> None:
     run = commands.add_parser("run", help="train a comparison, print it, write record.json, history.csv, metrics.csv")
     run.add_argument("experiment", type=Path, metavar="EXPERIMENT.yaml")
-    run.add_argument("--out", type=Path, metavar="DIR", help="where to write; default: out/NAME-ID")
+    run.add_argument("--out", type=_folder, metavar="DIR", help="where to write; default: out/NAME-ID")
     run.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), help="default: the experiment's")
     run.add_argument(
         "--store", metavar="URL", help="where runs are kept; default: MTL_STORE_URL, else a file in the user's data directory"

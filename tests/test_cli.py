@@ -7,12 +7,14 @@ import subprocess
 import sys
 import types
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 from comparisons import EIGHT, comparison, with_run
 
+import mtl_core.api  # noqa: F401  # takes the real store before a test puts a fake one in its place
 from mtl_core.__main__ import main
 from mtl_core.errors import SpecError
 from mtl_core.experiment_file import parse_yaml, read_experiment
@@ -282,6 +284,10 @@ def test_column_names_that_look_like_numbers_or_dates_stay_names() -> None:
         ("[" * 3000, "nested too deeply"),
         ("a: \x00", "not readable as YAML"),
         ("? [1, 2]\n: 3", "a key is a name"),
+        ("name: x\nseeds: !!bool x", "line 2, column 8: the tag !!bool is not supported"),
+        ("seeds: !!int x", "the tag !!int is not supported"),
+        ("data: !!map x", "the tag !!map is not supported"),
+        ("!own\na: 1", "line 1, column 1: the tag !own is not supported"),
     ],
 )
 def test_hostile_yaml_is_a_sentence(text: str, sentence: str) -> None:
@@ -299,3 +305,23 @@ def test_a_file_that_is_not_text_or_far_too_long_is_a_sentence(tmp_path: Path) -
     path.write_bytes(b" " * 1_000_001)
     with pytest.raises(SpecError, match="at most 1,000,000"):
         read_experiment(path)
+
+
+@pytest.mark.parametrize("empty", ["", " "])
+def test_an_empty_out_is_a_sentence_and_writes_nowhere(
+    empty: str, monkeypatch: pytest.MonkeyPatch, experiment: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seen = train_with(monkeypatch, two_steps)
+    assert main(["run", str(experiment), "--out", empty]) == 2
+    assert capsys.readouterr().err.startswith("--out is empty. Name a folder")
+    assert "spec" not in seen
+
+
+def test_run_tells_what_was_noticed_in_the_table(
+    monkeypatch: pytest.MonkeyPatch, experiment: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = comparison(EIGHT)
+    warned = replace(given, problem=replace(given.problem, warnings=("x alone predicts price almost perfectly.",)))
+    train_with(monkeypatch, two_steps, warned)
+    assert main(["run", str(experiment), "--out", str(tmp_path)]) == 0
+    assert "Data: x alone predicts price almost perfectly." in capsys.readouterr().out
