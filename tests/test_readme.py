@@ -22,7 +22,8 @@ def blocks(language: str) -> list[str]:
 
 
 def test_the_first_screen_has_a_screenshot_and_the_two_commands() -> None:
-    assert "docs/screenshot.png" in HEAD
+    assert "](docs/screenshot.png)" in HEAD
+    assert (ROOT / "docs" / "screenshot.png").stat().st_size > 10_000
     assert "pip install -r requirements.txt && streamlit run app.py" in HEAD
     assert "bash .ci/run" in HEAD
 
