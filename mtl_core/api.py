@@ -43,6 +43,11 @@ class Result:
         """Columns arm, seed, epoch, split, task, name, value."""
         return history_frame(self.comparison)
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What was noticed while the data was read: possible leaks, cells that were not understood, rows left out."""
+        return self.comparison.problem.warnings
+
     @cached_property
     def verdict(self) -> Verdict:
         """Every arm against the baseline arm, in sentences and as data."""
@@ -57,7 +62,7 @@ class Result:
         """Write record.json, history.csv and metrics.csv; returns their paths."""
         return save(self.comparison, Path(folder))
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         return report(self.comparison)
 
 

@@ -50,6 +50,15 @@ def test_a_path_gives_what_the_same_table_gives_as_a_frame(frame: pd.DataFrame, 
     pd.testing.assert_frame_equal(one.metrics, other.metrics)
 
 
+def test_what_was_noticed_in_the_data_is_told_with_the_result(frame: pd.DataFrame, store: str) -> None:
+    leaking = frame.assign(copy=frame["price"] * 2)
+    more = {"targets": {"price": "regression"}, "seeds": 1, "training": SMALL, "store": store, "device": "cpu"}
+    result = mtl_core.compare(leaking, {"fixed": "equal"}, **more)
+    leak = next(warning for warning in result.warnings if "copy" in warning)
+    assert f"Data: {leak}" in result.verdict.notes
+    assert f"Data: {leak}" in repr(result)
+
+
 def test_an_experiment_file_runs_like_on_the_command_line(frame: pd.DataFrame, store: str, tmp_path: Path) -> None:
     frame.to_csv(tmp_path / "table.csv", index=False)
     data, arms = "data: {file: table.csv, targets: {price: null}}", "arms: {one: {scheme: equal}}"
@@ -75,6 +84,44 @@ def test_data_that_is_none_is_one_sentence(data: object, sentence: str, store: s
 def test_a_wrong_scheme_is_one_sentence(store: str) -> None:
     with pytest.raises(mtl_core.UserError, match='No scheme "dva"'):
         mtl_core.compare("osint", {"a": "dva"}, store=store)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [[1, "a", None, 2.5] * 30, np.ones(120) * 1j, pd.cut(np.arange(120.0), 4), pd.arrays.SparseArray(np.arange(120) % 2)],
+    ids=["mixed", "complex", "intervals", "sparse"],
+)
+def test_a_column_that_no_table_holds_is_named(values: object, frame: pd.DataFrame, store: str) -> None:
+    with pytest.raises(mtl_core.UserError, match=r'^Column "odd" of the DataFrame .*\.$'):
+        mtl_core.compare(frame.assign(odd=values), ARMS, store=store)
+
+
+def test_a_column_name_that_is_there_twice_is_named(frame: pd.DataFrame, store: str) -> None:
+    with pytest.raises(mtl_core.UserError, match='more than one column "a"'):
+        mtl_core.compare(frame.rename(columns={"b": "a"}), ARMS, store=store)
+
+
+def test_what_is_wrong_with_a_frame_is_said_of_the_frame(frame: pd.DataFrame, store: str) -> None:
+    with pytest.raises(mtl_core.UserError, match=r'^"DataFrame" has 5 rows'):
+        mtl_core.compare(frame[:5], ARMS, store=store)
+
+
+@pytest.mark.parametrize("arms", [["equal"], None, "equal"])
+def test_arms_that_are_no_mapping_are_one_sentence(arms: object, store: str) -> None:
+    with pytest.raises(mtl_core.UserError, match="arms maps names to schemes"):
+        mtl_core.compare("osint", arms, store=store)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("store", "sentence"), [(3, "not int"), ("nope://x", 'no kind of database "nope"')])
+def test_a_store_that_is_none_is_one_sentence(store: object, sentence: str) -> None:
+    with pytest.raises(mtl_core.UserError, match=sentence):
+        mtl_core.compare("osint", ARMS, store=store)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("seeds", [np.int64(2), np.arange(2), [np.int32(0), np.int32(1)], range(2)])
+def test_the_integers_of_numpy_are_seeds(seeds: object, frame: pd.DataFrame, tmp_path: Path) -> None:
+    more = {"targets": TARGETS, "training": SMALL, "store": tmp_path / "store.sqlite", "device": "cpu"}
+    assert mtl_core.compare(frame, {"fixed": "equal"}, seeds=seeds, **more).comparison.spec.seeds == (0, 1)
 
 
 def test_every_public_name_is_there() -> None:
