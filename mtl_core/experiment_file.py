@@ -2,7 +2,7 @@
 
 PyYAML follows YAML 1.1, in which the key `on` is True, `1e-3` is text and `2020-01-01` a date. Here scalars are those of
 YAML 1.2 (null, true, false, numbers), all else is text, every key is text, and a key written twice is a mistake.
-Aliases are refused: nothing here needs them, and they can blow a small file up without end.
+Aliases and tags (`!!int`) are refused: nothing here needs them, and aliases can blow a small file up without end.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def _sentence(error: yaml.MarkedYAMLError, name: str) -> str:
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML 1.2 scalars, text keys, no repeated keys, no aliases."""
+    """YAML 1.2 scalars, text keys, no repeated keys, no aliases, no tags."""
 
     yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}
 
@@ -68,6 +68,12 @@ class _Loader(yaml.SafeLoader):
         if self.check_event(yaml.AliasEvent):
             event = self.peek_event()  # type: ignore[no-untyped-call]
             problem = f"the alias *{event.anchor} is not supported, write the value out"
+            raise yaml.MarkedYAMLError(problem=problem, problem_mark=event.start_mark)
+        event = self.peek_event()  # type: ignore[no-untyped-call]
+        tag = getattr(event, "tag", None)
+        if tag is not None:
+            short = tag.replace("tag:yaml.org,2002:", "!!")
+            problem = f"the tag {short} is not supported, write the value alone, in quotation marks where it is text"
             raise yaml.MarkedYAMLError(problem=problem, problem_mark=event.start_mark)
         return super().compose_node(parent, index)
 
