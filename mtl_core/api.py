@@ -5,16 +5,18 @@ from __future__ import annotations
 import io
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mtl_core.analysis import Selection, Verdict, history_frame, metrics_frame, report, selection, verdict
+from mtl_core.data.limits import MAX_COLUMNS
 from mtl_core.data.scenarios import SCENARIOS
-from mtl_core.errors import SpecError, unknown
+from mtl_core.errors import SpecError, StoreError, unknown
 from mtl_core.experiment_file import read_experiment
 from mtl_core.export import save
 from mtl_core.records import Comparison
@@ -66,22 +68,25 @@ class Result:
         return report(self.comparison)
 
 
-def compare(data: Any, arms: Arms, *, seeds: int | Sequence[int] = 8, store: str | Store | None = None, **more: Any) -> Result:
+def compare(
+    data: Any, arms: Arms, *, seeds: int | Sequence[int] = 8, store: str | Path | Store | None = None, **more: Any
+) -> Result:
     """Train every arm with every seed on the data and compare them, in this process.
 
     data: a scenario's name, a path to a CSV, TSV or Parquet file, a pandas DataFrame, or what an experiment file
     has under `data`. arms: by name, a scheme's name or what an experiment file has under `arms`.
     more: `targets`, `ignore`, `group`, `split` for a table; `baseline`, `training`, `selection`, `score`, `device`,
     `name` as in an experiment file. store: where runs are kept and found again (default: as for the command line).
-    Raises UserError with one sentence.
+    A DataFrame's index is not read: reset_index() makes it a column. Raises UserError with one sentence.
     """
+    _check_arms(arms)
     with _opened(store) as opened:
         about_data = {name: more.pop(name) for name in list(more) if name in DataSpec.model_fields}
         value = {"data": {**_source(data, opened), **about_data}, "arms": {name: _arm(arm) for name, arm in arms.items()}}
-        return Result(_train(parse_experiment({**value, "seeds": seeds, **more}), opened))
+        return Result(_train(parse_experiment({**value, "seeds": _plain(seeds), **more}), opened))
 
 
-def run(experiment: ExperimentSpec | str | Path, store: str | Store | None = None) -> Result:
+def run(experiment: ExperimentSpec | str | Path, store: str | Path | Store | None = None) -> Result:
     """Train an experiment, or the one in a YAML file. Raises UserError with one sentence."""
     spec = experiment if isinstance(experiment, ExperimentSpec) else read_experiment(Path(experiment))
     with _opened(store) as opened:
@@ -101,12 +106,37 @@ def _train(spec: ExperimentSpec, store: Store) -> Comparison:
 
 
 @contextmanager
-def _opened(store: str | Store | None) -> Iterator[Store]:
-    if store is None or isinstance(store, str):
-        with closing(open_store(store)) as opened:
+def _opened(store: str | Path | Store | None) -> Iterator[Store]:
+    if store is None or isinstance(store, str | Path):
+        with closing(_open(store)) as opened:
             yield opened
-    else:
+    elif callable(getattr(store, "put_table", None)):
         yield store
+    else:
+        raise SpecError(f"store is a URL, a file's path or a store that is open, not {type(store).__name__}.")
+
+
+def _open(store: str | Path | None) -> Store:
+    try:
+        return open_store(None if store is None else str(store))
+    except StoreError as error:
+        raise SpecError(str(error)) from error
+
+
+def _check_arms(arms: Any) -> None:
+    if not isinstance(arms, Mapping):
+        raise SpecError(
+            f'arms maps names to schemes, as in {{"learned": "softplus", "fixed": "equal"}}; not {type(arms).__name__}.'
+        )
+
+
+def _plain(seeds: Any) -> Any:
+    """NumPy's integers and arrays of them as Python's; anything else as it is, to be refused by name."""
+    if isinstance(seeds, Integral) and not isinstance(seeds, bool):
+        return int(seeds)
+    if isinstance(seeds, Iterable) and not isinstance(seeds, str | bytes | Mapping):
+        return [_plain(seed) for seed in seeds]
+    return seeds
 
 
 def _arm(arm: str | Mapping[str, Any] | ArmSpec) -> Any:
@@ -122,7 +152,7 @@ def _source(data: Any, store: Store) -> dict[str, Any]:
         return {"scenario": data}
     if isinstance(data, str | Path):
         return {"file": str(_file(data))}
-    return {"fingerprint": store.put_table("frame.parquet", _parquet(data))}
+    return {"fingerprint": store.put_table("DataFrame", _parquet(data))}
 
 
 def _file(data: str | Path) -> Path:
@@ -139,6 +169,30 @@ def _parquet(frame: Any) -> bytes:
     pandas = sys.modules.get("pandas")
     if pandas is None or not isinstance(frame, pandas.DataFrame):
         raise SpecError(f"data is a scenario's name, a path, a pandas DataFrame or a mapping, not {type(frame).__name__}.")
+    twice = frame.columns[frame.columns.duplicated()]
+    if len(twice):
+        raise SpecError(f'The DataFrame has more than one column "{twice[0]}": rename or drop all but one.')
+    if frame.shape[1] > MAX_COLUMNS:
+        raise SpecError(f"The DataFrame has {frame.shape[1]:,} columns and at most {MAX_COLUMNS:,} are read: leave some out.")
+    data = _written(frame)
+    if data is not None:
+        return data
+    for name, dtype in frame.dtypes.items():
+        if _written(frame[[name]]) is None:
+            raise SpecError(
+                f'Column "{name}" of the DataFrame (dtype {dtype}) cannot be read: '
+                "make it all numbers or all text, with astype(float) or astype(str), or drop it."
+            )
+    raise SpecError("The DataFrame cannot be written as Parquet: convert its columns to numbers or text.")
+
+
+def _written(frame: pd.DataFrame) -> bytes | None:
+    """Parquet; None where a value has no place in it."""
+    from pyarrow import ArrowException
+
     buffer = io.BytesIO()
-    frame.to_parquet(buffer, index=False)
+    try:
+        frame.to_parquet(buffer, index=False)
+    except (ArrowException, ValueError, TypeError, OverflowError):
+        return None
     return buffer.getvalue()
