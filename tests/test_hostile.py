@@ -24,7 +24,7 @@ from tables import HEADER, TARGETS, plain, replaced, to_csv, with_column, with_h
 from mtl_core.data import formats, inspect, limits, parquet, raw
 from mtl_core.data.table import to_problem
 from mtl_core.errors import SpecError, TableError, UserError
-from mtl_core.specs import DataSpec
+from mtl_core.specs import DataSpec, parse_experiment
 
 FOLDER = Path(__file__).resolve().parents[2] / "shared" / "data" / "hostile"
 INDEX = (FOLDER / "INDEX.tsv").read_text(encoding="utf-8") if (FOLDER / "INDEX.tsv").is_file() else "file\tverdict"
@@ -334,3 +334,21 @@ def test_any_change_to_a_good_file_is_read_or_refused_with_a_sentence(data: st.D
 def test_every_known_format_has_its_own_first_bytes() -> None:
     magic = [(first, at) for first, at, _, _ in formats._MAGIC]
     assert len(set(magic)) == len(magic)
+
+
+def test_a_quotation_mark_that_each_line_leaves_open_is_named_by_its_line() -> None:
+    lines = ["x1,y", *(f'{np.sin(i):.4f},"{i % 7}.5' for i in range(60))]
+    assert "line 2: a quotation mark" in refusal("\n".join(lines).encode())
+
+
+def test_quoted_line_breaks_and_loose_quotation_marks_are_still_text() -> None:
+    rows = with_column(plain(), ('a "word"\nof two lines' if i % 2 else 'loose "" mark' for i in range(120)))
+    data = to_csv(rows, with_header("note")).replace(b'loose """" mark', b'"loose" mark')
+    assert inspect(data, "t.csv").rows == 120
+
+
+@pytest.mark.parametrize("name", ["group", "split"])
+def test_a_blank_column_name_is_one_sentence(name: str) -> None:
+    assert refusal(to_csv(plain()), **{name: " "}).startswith(f'{name}: No column " "')
+    with pytest.raises(SpecError, match=rf"^data\.{name}: "):
+        parse_experiment({"data": {"file": "table.csv", name: ""}, "arms": {"a": {"scheme": "equal"}}})

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mtl_core.data.splits import Rows, assign, check, from_column
+from mtl_core.data.splits import Rows, assign, check, from_column, uneven
 from mtl_core.errors import TableError
 from mtl_core.problem import TEST, TRAIN, VALIDATION
 
@@ -182,3 +182,16 @@ def test_a_target_without_labels_in_a_split_is_named() -> None:
 def test_an_empty_split_is_refused() -> None:
     with pytest.raises(TableError, match="validation"):
         check(np.array([TRAIN, TEST], np.int8), {"y": np.array([1.0, 2.0])}, {"y": False})
+
+
+def test_a_split_left_empty_by_rare_classes_says_so() -> None:
+    labels = (np.arange(120) % 100).astype(float)
+    split = assign(Rows(labels[:, None], [True]), seed=0)
+    with pytest.raises(TableError, match='100 of the 100 classes of "kind" have fewer than three rows; merge rare classes'):
+        check(split, {"kind": labels}, {"kind": True})
+
+
+def test_a_split_far_from_its_shares_is_said() -> None:
+    assert not uneven(assign(some_rows(), seed=0))
+    rare = assign(Rows((np.arange(200) % 90).astype(float)[:, None], [True]), seed=0)
+    assert f"{int((rare == TRAIN).sum())} rows train" in uneven(rare)[0]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -336,6 +337,52 @@ def test_ignored_group_and_split_columns_are_no_features() -> None:
     assert np.array_equal(made.split, np.arange(120) % 3)
     together = problem(data, group="school", ignore=["part"])
     assert all(len(set(together.split[at : at + 5])) == 1 for at in range(0, 120, 5))
+
+
+@pytest.mark.parametrize(
+    "few", [lambda i: f"A{i % 5}", lambda _: "none", lambda _: "inf", lambda i: f"{10**31 + i % 5}", lambda i: f"00{i % 5}"]
+)
+def test_groups_are_told_apart_by_their_spelling_and_never_by_numbers(few: Callable[[int], str]) -> None:
+    names = [few(i // 8) if i % 8 == 0 else str(i % 35) for i in range(240)]
+    made = problem(to_csv(with_column(plain(240), names), with_header("school")), group="school")
+    spelled = np.array(names)
+    assert all(len(set(made.split[spelled == name])) == 1 for name in set(names))
+    assert not any("school" in warning for warning in made.warnings)
+
+
+def test_long_whole_numbers_stay_apart_as_groups_in_a_typed_file() -> None:
+    rng = np.random.default_rng(0)
+    schools = 2**63 + np.arange(240, dtype=np.uint64) % 40
+    buffer = io.BytesIO()
+    pq.write_table(pa.table({"x": rng.normal(size=240), "school": schools, "y": rng.normal(size=240)}), buffer)
+    made = problem(buffer.getvalue(), group="school", targets={"y": "regression"})
+    assert made.rows(TRAIN) == 144
+    assert all(len(set(made.split[schools == school])) == 1 for school in set(schools))
+
+
+def test_whole_numbers_that_lose_digits_are_said() -> None:
+    long = [str(2**53 + 3 * i) for i in range(120)]
+    assert warned(inspect(to_csv(with_column(plain(), long), with_header("long")), "t.csv"), '"long"', "lose their last digits")
+    short = [str(2**53 - 3 * i) for i in range(120)]
+    assert not warned(inspect(to_csv(with_column(plain(), short), with_header("short")), "t.csv"), "digits")
+    buffer = io.BytesIO()
+    columns = {name: [float(row[j]) for row in plain()] for j, name in enumerate(HEADER[:5])}
+    pq.write_table(pa.table({**columns, "long": 2**64 - 1 - np.arange(120, dtype=np.uint64) % 60}), buffer)
+    assert warned(inspect(buffer.getvalue(), "t.parquet"), '"long"', "lose their last digits")
+
+
+def test_commas_between_thousands_are_read_in_a_semicolon_file() -> None:
+    amounts = np.random.default_rng(0).integers(-3_000_000, 3_000_000, size=(120, 2))
+    data = to_csv([[f"{value:,}" for value in row] for row in amounts.tolist()], ("x1", "y"), ";")
+    made = problem(data, targets={"y": "regression"})
+    assert np.array_equal(made.features[:, 0], amounts[:, 0])
+    assert np.array_equal(made.targets["y"][:, 0], amounts[:, 1])
+
+
+def test_columns_left_out_together_are_spoken_of_together() -> None:
+    rows = with_column(with_column(plain(), (f"u{i:03d}" for i in range(120))), (f"w{i:03d}" for i in range(120)))
+    seen = inspect(to_csv(rows, with_header("one", "two")), "t.csv")
+    assert 'Left out "one" and "two": they look like ids.' in seen.warnings
 
 
 def test_rows_without_a_group_are_groups_of_their_own() -> None:

@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, Int32
 
 from mtl_core.data.kinds import ColumnKind, is_code, number_reason, text_reason
-from mtl_core.data.limits import MAX_MAGNITUDE
+from mtl_core.data.limits import MAX_EXACT, MAX_MAGNITUDE
 from mtl_core.data.names import shown, tidy
 from mtl_core.data.numbers import MISSING, MISSING_NUMBER, Numbers, parse, plain, spike
 from mtl_core.data.raw import RawColumn, RawTable
@@ -107,7 +107,7 @@ def _numeric(
 ) -> Column:
     """A column of text that holds numbers."""
     assert raw.codes is not None
-    notes = _infinite_note(raw.name, int(counts[parsed.infinite].sum()))
+    notes = _infinite_note(raw.name, int(counts[parsed.infinite].sum())) + _digits_note(raw, parsed)
     if parsed.bad.any():
         row = int(np.argmax(parsed.bad[raw.codes]))
         notes.append(
@@ -173,6 +173,18 @@ def _infinite_note(name: str, count: int) -> list[str]:
         return []
     cells = "1 cell is" if count == 1 else f"{count:,} cells are"
     return [f"{shown(name)}: {cells} infinite or beyond {MAX_MAGNITUDE:g} and counted as missing."]
+
+
+def _digits_note(raw: RawColumn, parsed: Numbers) -> list[str]:
+    import pyarrow.compute as pc
+
+    long = np.nan_to_num(np.abs(parsed.values)) > MAX_EXACT
+    if not long.any() or not pc.any(pc.match_substring_regex(raw.spellings.filter(long), r"^[+-]?\d+$")).as_py():
+        return []
+    return [
+        f"{shown(raw.name)} holds whole numbers beyond {MAX_EXACT:,}, which lose their last digits as numbers: "
+        "say columns: {NAME: category} if they are names, or take an offset off."
+    ]
 
 
 def _bad_note(name: str, first: str, row: int, count: int, rows: int) -> str:

@@ -6,6 +6,7 @@ Only a sample from the top is looked at; records are taken apart by Python's `cs
 from __future__ import annotations
 
 import csv
+import io
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -81,6 +82,23 @@ def bad_line(text: str, layout: Layout) -> tuple[int, int, int]:
         found = islice(records(text[layout.start :], layout.delimiter), MAX_ROWS)
         wrong.extend((record.line + before, len(record.fields)) for record in found if len(record.fields) != layout.width)
     return (*wrong[0], len(wrong)) if wrong else (0, 0, 0)
+
+
+def open_quote(text: str, layout: Layout) -> int:
+    """The line on which a quoted field starts that ends in the middle of another field; zero: none found."""
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=layout.delimiter, strict=True)
+    line = 1
+    while True:
+        try:
+            next(reader)
+        except StopIteration:
+            return 0
+        except csv.Error as error:
+            if "expected after" not in str(error):
+                return 0
+            if reader.line_num > line:
+                return line
+        line = reader.line_num + 1
 
 
 def divide_blanks(text: str) -> str:

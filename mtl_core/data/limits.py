@@ -14,6 +14,7 @@ MAX_CLASSES = 100
 MAX_LEVELS = 30  # one-hot columns a categorical feature may take; the rest is merged
 MAX_NAME = 120  # letters of a column's name
 MAX_MAGNITUDE = 1e30  # beyond it float32 and squares lose their meaning
+MAX_EXACT = 2**53  # whole numbers beyond it lose digits in a float64
 MAX_COUNT = 1e6  # labels above it are not counts that an exp() should be asked for
 MAX_PROPOSED = 8  # targets proposed without being asked
 

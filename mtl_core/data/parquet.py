@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from mtl_core.data.limits import MAX_UNPACKED
+from mtl_core.data.limits import MAX_EXACT, MAX_UNPACKED
 from mtl_core.data.names import settle, shown
 from mtl_core.data.raw import RawColumn, RawTable, Recognised, check_enough, check_shape, encode_text
 from mtl_core.errors import TableError
@@ -106,8 +106,17 @@ def _column(name: str, column: Any, barred: tuple[str, str] | None, rows: int) -
         return encode_text(name, pc.cast(column, pa.string()))
     if types.is_null(column.type):
         return RawColumn(name, numbers=np.full(rows, np.nan))
+    if types.is_integer(column.type) and _too_long(column):
+        return encode_text(name, pc.cast(column, pa.string()))  # as in CSV: groups and categories keep every digit
     numbers = pc.cast(column, pa.float64(), safe=False).to_numpy()
     return RawColumn(name, numbers=np.array(numbers, dtype=float))
+
+
+def _too_long(column: Any) -> bool:
+    """Whether some whole number has more digits than a float64 holds."""
+    import pyarrow.compute as pc
+
+    return any(abs(end or 0) > MAX_EXACT for end in pc.min_max(column).as_py().values())
 
 
 def _from_dictionary(name: str, column: Any) -> RawColumn:

@@ -6,7 +6,7 @@ import io
 import re
 from typing import Any
 
-from mtl_core.data.dialect import DELIMITERS, Layout, bad_line, divide_blanks, lay_out, strip_blank_ends
+from mtl_core.data.dialect import DELIMITERS, Layout, bad_line, divide_blanks, lay_out, open_quote, strip_blank_ends
 from mtl_core.data.formats import check_format
 from mtl_core.data.limits import MAX_CELLS, MAX_ROWS
 from mtl_core.data.names import settle, shown
@@ -61,6 +61,7 @@ def _check_lines(text: str, layout: Layout, name: str) -> None:
 def _parse(text: str, layout: Layout, name: str) -> list[Any]:
     """Arrow string columns by position."""
     import pyarrow as pa
+    import pyarrow.compute as pc
     from pyarrow import csv
 
     body = text[layout.start :].encode()
@@ -77,8 +78,10 @@ def _parse(text: str, layout: Layout, name: str) -> list[Any]:
     except (pa.ArrowInvalid, pa.ArrowCapacityError) as error:
         raise _ragged(text, layout, name) from error
     last = table.columns[-1][-1].as_py() if table.num_rows else ""
-    if "\n" in last and text.count('"') % 2:
-        line = text.count("\n") - last.count("\n") + 1
+    line = text.count("\n") - last.count("\n") + 1 if "\n" in last and text.count('"') % 2 else 0
+    if not line and any(pc.any(pc.match_substring_regex(column, r"[\r\n]")).as_py() for column in table.columns):
+        line = open_quote(text, layout)
+    if line:
         raise TableError(f'{shown(name)}, line {line}: a quotation mark (") is opened and not closed; close it or take it out.')
     return list(table.columns)
 

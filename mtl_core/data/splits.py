@@ -24,6 +24,7 @@ _RARE = (TRAIN, TEST, VALIDATION, TRAIN)  # for labels of so few rows that they 
 _RARE_HOLD_OUT = (TRAIN, VALIDATION, TRAIN, TRAIN, TRAIN)
 _MANY_GROUPS = 50
 _BINS = 4
+_UNEVEN = 0.1  # a share this far from its own is said
 _SPELLINGS = {
     **dict.fromkeys(("train", "training", "tr", "fit", "learn"), TRAIN),
     **dict.fromkeys(("validation", "valid", "val", "validate", "dev", "development", "eval", "evaluation"), VALIDATION),
@@ -78,7 +79,7 @@ def check(
     """Warnings for targets that a split lacks. Raises TableError for a split without rows and a target never trained."""
     for part, word in enumerate(SPLITS):
         if not (split == part).any():
-            raise TableError(f"No row is left for the {word} split: more rows with labels are needed.")
+            raise TableError(f"No row is left for the {word} split: {_why_empty(labels, classes)}.")
     warnings = []
     for name, values in labels.items():
         seen = [np.unique(values[(split == part) & np.isfinite(values)]) for part in range(3)]
@@ -94,6 +95,30 @@ def check(
         elif classes[name] and seen[TRAIN].size < 2:
             warnings.append(f"Target {shown(name)} has one class only in the training split.")
     return warnings
+
+
+def uneven(split: Int8[np.ndarray, " rows"]) -> list[str]:
+    """A warning for a split far from 0.6 : 0.2 : 0.2, which rare labels and large groups can make."""
+    counts = np.bincount(split, minlength=3)
+    if np.abs(counts / len(split) - np.bincount(_DEAL) / len(_DEAL)).max() <= _UNEVEN:
+        return []
+    train, validation, test = (f"{count:,}" for count in counts)
+    return [
+        f"{train} rows train, {validation} validate and {test} test: "
+        "rare labels or large groups keep the split from 60, 20 and 20 %."
+    ]
+
+
+def _why_empty(labels: Mapping[str, Float[np.ndarray, " rows"]], classes: Mapping[str, int]) -> str:
+    for name, values in labels.items():
+        sizes = np.unique(values[np.isfinite(values)], return_counts=True)[1]
+        rare = int((sizes < len(SPLITS)).sum())
+        if classes[name] and rare > len(sizes) / 2:
+            return (
+                f"{rare} of the {len(sizes)} classes of {shown(name)} have fewer than three rows; "
+                "merge rare classes, or choose another target"
+            )
+    return "more rows with labels are needed"
 
 
 def _deal(rows: Rows, pattern: Sequence[int], rare: Sequence[int], rng: np.random.Generator) -> Int8[np.ndarray, " rows"]:

@@ -87,24 +87,34 @@ def _split(seen: Understood, keep: Bool[np.ndarray, " rows"], spec: DataSpec) ->
     by_name = {column.name: column for column in seen.columns}
     labels = {target.task.name: target.labels[keep] for target in seen.targets}
     classes = {target.task.name: bool(target.task.classes) or target.task.kind == "binary" for target in seen.targets}
-    groups = None if spec.group is None else _groups(by_name[spec.group])[keep]
+    groups, warnings = _groups(by_name[spec.group], keep) if spec.group is not None else (None, [])
     rows = splits.Rows(np.stack(list(labels.values()), axis=1), list(classes.values()), groups)
     if spec.split is None:
         split = splits.assign(rows, spec.split_seed)
-        warnings: list[str] = []
+        checked = [*splits.check(split, labels, classes), *splits.uneven(split)]
     else:
-        split, warnings = splits.from_column(_words(by_name[spec.split], keep), spec.split, rows, spec.split_seed)
-    return split, warnings + splits.check(split, labels, classes)
+        split, said = splits.from_column(_words(by_name[spec.split], keep), spec.split, rows, spec.split_seed)
+        checked = [*said, *splits.check(split, labels, classes)]
+    return split, [*warnings, *checked]
 
 
-def _groups(column: Column) -> Int[np.ndarray, " rows"]:
-    """A number for each row's group; rows without one are groups of their own."""
+def _groups(column: Column, keep: Bool[np.ndarray, " rows"]) -> tuple[Int[np.ndarray, " kept"], list[str]]:
+    """(a number for the group of each row kept, warnings).
+
+    Groups are told apart by how they are spelled (in typed files by value). Rows without one are groups of their own.
+    """
     if column.numbers is None and column.codes is None:
         raise TableError(f"Group column {shown(column.name)} holds {column.kind} values: choose a column of words or numbers.")
     codes = column.labels()[0].astype(np.int64)
     alone = codes < 0
     codes[alone] = codes.max(initial=-1) + 1 + np.arange(int(alone.sum()))
-    return codes
+    count = int(alone[keep].sum())
+    rows = (
+        "1 row has no group and is one of its own"
+        if count == 1
+        else f"{count:,} rows have no group and are each one of their own"
+    )
+    return codes[keep], [f"Group column {shown(column.name)}: {rows}."] if count else []
 
 
 def _words(column: Column, keep: Bool[np.ndarray, " rows"]) -> list[str]:

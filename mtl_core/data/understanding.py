@@ -80,13 +80,15 @@ def understand_table(data: bytes, name: str, spec: DataSpec) -> Understood:
     """Read and understand a table, with the user's corrections. Raises TableError, SpecError."""
     raw = read(data, name, header=spec.header)
     spec = _with_clean_names(spec, [column.name for column in raw.columns])
-    columns = understand(raw, spec.missing, spec.columns)
+    wishes = spec.columns if spec.group is None else {**spec.columns, spec.group: "category"}  # a group is no amount
+    columns = understand(raw, spec.missing, wishes)
     targets = _targets(columns, spec)
     roles = _roles(spec, [target.task.name for target in targets])
     features = [_feature(column, roles, spec) for column in columns if roles.get(column.name) != "target"]
     seen = Understood(raw.rows, columns, features, targets, [], raw.recognised)
     warnings = [*raw.warnings, *_left_out(features)]
-    warnings += [note for column in columns if column.name in roles or column.usable for note in column.notes]
+    shown_ones = [column for column in columns if column.name in roles or column.usable or column.kind == "constant"]
+    warnings += [note for column in shown_ones for note in column.notes]
     warnings += [note for target in targets for note in target.notes]
     warnings += find_leaks(seen.used(), targets)
     return replace(seen, warnings=_bounded(list(dict.fromkeys(warnings))))
@@ -110,8 +112,8 @@ def _with_clean_names(spec: DataSpec, names: list[str]) -> DataSpec:
         "targets": None if spec.targets is None else {known(name, "targets"): one for name, one in spec.targets.items()},
         "ignore": tuple(known(name, "ignore") for name in spec.ignore),
         "columns": {known(name, "columns"): how for name, how in spec.columns.items()},
-        "group": spec.group and known(spec.group, "group"),
-        "split": spec.split and known(spec.split, "split"),
+        "group": None if spec.group is None else known(spec.group, "group"),
+        "split": None if spec.split is None else known(spec.split, "split"),
     }
     return spec.model_copy(update=update)
 
@@ -171,7 +173,9 @@ def _left_out(features: list[FeatureInfo]) -> list[str]:
             by_kind.setdefault(feature.kind, []).append(feature)
     sentences = []
     for alike in by_kind.values():
-        reason = alike[0].reason if len({one.reason for one in alike}) == 1 else _TOGETHER[alike[0].kind]
+        reason = alike[0].reason
+        if len({one.reason for one in alike}) > 1 or (len(alike) > 1 and reason.startswith("it")):  # "it has", "its name"
+            reason = _TOGETHER[alike[0].kind]
         sentences.append(f"Left out {listed(one.name for one in alike)}: {reason}.")
     return sentences
 
