@@ -75,3 +75,9 @@ def test_every_dependency_is_explained() -> None:
 
 def test_yaml_in_the_readme_is_plain_yaml_too() -> None:
     assert yaml.safe_load(blocks("yaml")[0])["name"] == "learned-vs-fixed"
+
+
+def test_every_file_that_contributing_names_is_there() -> None:
+    named = set(re.findall(r"`((?:mtl_core|pages|tests)/[\w/]+\.py)`", (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")))
+    assert {"mtl_core/selection.py", "mtl_core/analysis/score.py", "mtl_core/metrics.py"} <= named
+    assert not [name for name in named if not (ROOT / name).is_file()]
