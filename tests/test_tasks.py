@@ -506,7 +506,8 @@ def test_errors_survive_any_offset_and_unit_in_float32(offset: float, unit: floa
     features, noise = rng.normal(size=(200, 1)), rng.normal(size=200)
     values = offset + unit * (features[:, 0] + noise)
     task = TaskSpec(name="y", kind="regression")
-    problem = Problem("far", features, {"y": values[:, None]}, (task,), np.repeat([0, 1, 2], [100, 50, 50]).astype(np.int8), ("x",))
+    split = np.repeat([0, 1, 2], [100, 50, 50]).astype(np.int8)
+    problem = Problem("far", features, {"y": values[:, None]}, (task,), split, ("x",))
     found = with_baselines(problem).baselines["test"]["y"]
     test = values[150:]
     assert found["mae"] == pytest.approx(np.abs(test - values[:100].mean()).mean(), rel=1e-6)

@@ -239,7 +239,7 @@ def test_a_worker_that_lost_its_batch_writes_nothing_and_goes_on(store: Store) -
 def test_the_problem_loaded_last_is_not_loaded_again() -> None:
     loads: list[str] = []
     counted = remembering(trainer(load=lambda spec, fetch: loads.append(spec.canonical()) or fakes.problem()))
-    first, second = (experiment(data={"scenario": "noise_and_scale", "split_seed": n}).data for n in (0, 1))
+    first, second = (experiment(data={"scenario": "noise_and_scale", "seed": n}).data for n in (0, 1))
     for spec in (first, first, second, second, first):
         counted.load(spec, lambda fingerprint: ("", b""))
     assert len(loads) == 3
