@@ -20,7 +20,8 @@ from sklearn.model_selection import train_test_split
 
 from mtl_core.data import load
 from mtl_core.engine import Training
-from mtl_core.specs import parse_experiment, resolve
+from mtl_core.resolving import resolve
+from mtl_core.specs import parse_experiment
 
 IGNORED = {"students": ["Dalc"], "ai4i2020": ["UDI", "Product ID"]}
 KINDS = {"ordinal": "regression"}

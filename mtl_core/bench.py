@@ -27,7 +27,8 @@ from mtl_core.lanes.evaluate import evaluate
 from mtl_core.lanes.models import PlainModel, init_parameters, shape_of, to_module, views
 from mtl_core.lanes.rng import batch_order
 from mtl_core.lanes.tensors import Rows, Tensors, to_tensors
-from mtl_core.specs import ExperimentSpec, RunSpec, TaskSpec, parse_experiment, resolve
+from mtl_core.resolving import resolve
+from mtl_core.specs import ExperimentSpec, RunSpec, TaskSpec, parse_experiment
 from mtl_core.tasks import zinb_nll
 
 if TYPE_CHECKING:

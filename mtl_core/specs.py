@@ -3,7 +3,7 @@
     ExperimentSpec  = data + arms + seeds + training + selection     (what a person writes, links or clicks)
     RunSpec         = data + one arm + one seed + training + selection   (one lane; its hash is its identity)
 
-Unset training values are filled from the data by `resolve`; a run's hash is taken of the resolved, canonical form,
+Unset training values are filled from the data by `resolving.resolve`; a run's hash is taken of the resolved, canonical form,
 so it does not depend on what was left to defaults, on names given to arms, on a file's path or on the device.
 """
 
@@ -12,20 +12,16 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from itertools import pairwise
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from mtl_core.errors import SpecError, unknown
 from mtl_core.fields import Count, Knob, Name, Names, NonNegative, Positive, Seed
-from mtl_core.schemes import check_tasks, complete
-
-if TYPE_CHECKING:
-    from mtl_core.problem import Problem
+from mtl_core.schemes import complete
 
 RESULTS_VERSION = 1  # part of every run's identity: raise it when the same spec would train to other numbers
-MAX_SEEDS, MAX_ARMS, MAX_PARAMETERS = 256, 32, 10_000_000
+MAX_SEEDS, MAX_ARMS = 256, 32
 
 Kind = Literal["regression", "multi_output", "binary", "multiclass", "count"]
 LOSSES: dict[str, tuple[str, ...]] = {  # allowed losses by kind, the default first
@@ -317,48 +313,3 @@ def sentence(error: ValidationError) -> str:
 def _place(complaint: Any) -> str:
     inner = ("function-", "literal[", "dict[", "[key]")
     return ".".join(str(part) for part in complaint["loc"] if str(part) and not str(part).startswith(inner))
-
-
-def resolve(spec: ExperimentSpec, problem: Problem) -> ExperimentSpec:
-    """Fill in what was left to the data, and check every task name against the problem. Raises SpecError."""
-    names = [task.name for task in problem.tasks]
-    _check_task_names(spec, names)
-    recommended = {"epochs": 30, "batch_size": 64, "lr": 1e-3, "hidden": (64, 64), "weight_decay": 0.0, **problem.training}
-    stop = recommended.pop("stop", None)
-    chosen = spec.training.model_dump(exclude_none=True)
-    training = TrainingSpec.model_validate({**recommended, **chosen})
-    _check_size(problem, training)
-    selection = spec.selection
-    if stop is not None and "stop" not in selection.model_fields_set:
-        selection = selection.model_copy(update={"stop": StopSpec.model_validate(stop)})
-    selection = SelectionSpec.model_validate(selection.model_dump())  # all fields set: resolving twice changes nothing
-    score = spec.score if spec.score is not None else {n: float(problem.score_weights.get(n, 0.0)) for n in names}
-    if not any(score.values()):
-        score = dict.fromkeys(names, 1.0 / len(names))
-    update = {"training": training, "selection": selection, "score": score}
-    return spec.model_copy(update=update)
-
-
-def _check_size(problem: Problem, training: TrainingSpec) -> None:
-    widths = [problem.features.shape[1], *(training.hidden or ()), sum(task.outputs for task in problem.tasks)]
-    parameters = sum((before + 1) * after for before, after in pairwise(widths))
-    if parameters > MAX_PARAMETERS:
-        raise SpecError(
-            f"training.hidden: this model has {parameters:,} parameters and at most {MAX_PARAMETERS:,} are allowed; "
-            "take fewer or narrower layers."
-        )
-
-
-def _check_task_names(spec: ExperimentSpec, names: list[str]) -> None:
-    for name, arm in spec.arms.items():
-        check_tasks(arm.scheme, arm.settings, names, where=f'Arm "{name}"')
-    named = list(spec.score or ())
-    if isinstance(spec.selection.weights, dict):
-        named += spec.selection.weights
-        if not any(weight for task, weight in spec.selection.weights.items()):
-            raise SpecError("selection.weights: at least one weight must be above 0.")
-    if spec.selection.stop and spec.selection.stop.task:
-        named.append(spec.selection.stop.task)
-    for task in named:
-        if task not in names:
-            raise SpecError(unknown("task", task, names))

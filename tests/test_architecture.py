@@ -17,7 +17,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (  # a module may import its own layer and
     ("errors", "deferred", "devices"),
     ("schemes",),
     ("fields", "specs", "links", "experiment_file"),
-    ("problem", "records", "tasks", "metrics", "data"),
+    ("problem", "records", "resolving", "tasks", "metrics", "data"),
     ("selection", "lanes", "modules", "baselines"),
     ("plan", "engine", "store"),
     ("analysis", "export", "listing"),

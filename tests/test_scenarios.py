@@ -14,7 +14,8 @@ from mtl_core.data.scenarios import SCENARIOS, complete, describe, load
 from mtl_core.data.scenarios.base import directions, representation, reveal, split_rows
 from mtl_core.errors import SpecError
 from mtl_core.problem import SPLITS, TEST, TRAIN, VALIDATION, Problem
-from mtl_core.specs import DataSpec, TrainingSpec, parse_experiment, resolve
+from mtl_core.resolving import resolve
+from mtl_core.specs import DataSpec, TrainingSpec, parse_experiment
 
 SMALL = {"osint": {"samples": 800}, "noise_and_scale": {"samples": 400}, "multi_digits": {"samples": 400}}
 everywhere = pytest.mark.parametrize("name", SCENARIOS)

@@ -10,7 +10,8 @@ import pytest
 from mtl_core.errors import SpecError
 from mtl_core.links import from_link, to_link
 from mtl_core.problem import Problem
-from mtl_core.specs import ExperimentSpec, TaskSpec, parse_experiment, resolve
+from mtl_core.resolving import resolve
+from mtl_core.specs import ExperimentSpec, TaskSpec, parse_experiment
 
 DATA, ARMS = {"file": "t.csv"}, {"a": {"scheme": "equal"}}
 

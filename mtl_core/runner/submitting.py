@@ -5,7 +5,8 @@ from __future__ import annotations
 from mtl_core import data
 from mtl_core.plan import plan
 from mtl_core.problem import Problem, problem_info
-from mtl_core.specs import ExperimentSpec, resolve
+from mtl_core.resolving import resolve
+from mtl_core.specs import ExperimentSpec
 from mtl_core.store import Store
 
 

@@ -12,7 +12,8 @@ from typing import NamedTuple, Protocol
 from mtl_core import __version__
 from mtl_core.problem import Problem
 from mtl_core.records import Channel, ProblemInfo, RunResult
-from mtl_core.specs import DataSpec, RunSpec, parse_experiment, resolve
+from mtl_core.resolving import resolve
+from mtl_core.specs import DataSpec, RunSpec, parse_experiment
 from mtl_core.store import Epoch
 
 Fetch = Callable[[str], tuple[str, bytes]]

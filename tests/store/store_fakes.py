@@ -15,8 +15,9 @@ from mtl_core.errors import DeviceError
 from mtl_core.plan import plan
 from mtl_core.problem import Problem, problem_info
 from mtl_core.records import Channel, RunResult, Status, channels
+from mtl_core.resolving import resolve
 from mtl_core.runner import Trainer
-from mtl_core.specs import ExperimentSpec, RunSpec, TaskSpec, parse_experiment, resolve
+from mtl_core.specs import ExperimentSpec, RunSpec, TaskSpec, parse_experiment
 from mtl_core.store import Claim, Store, schema
 from mtl_core.store.sql import SqlStore
 
