@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import streamlit as st
 
+from mtl_core import jobs
 from mtl_core.records import Comparison, ProblemInfo, channels
 from mtl_core.specs import ExperimentSpec
 from mtl_core.store import Progress, Store
@@ -45,6 +46,7 @@ def _pace(progress: Progress | None) -> float | None:
 def _watch(store: Store, comparison: Comparison, progress: Progress | None, arms: list[str] | None, pace: float | None) -> None:
     if pace is not None:
         with guard("Reload the page."):
+            jobs.ensure_workers(store)  # a worker that was killed is replaced while somebody watches
             progress = store.progress(comparison.experiment_id)
             comparison = store.comparison(comparison.experiment_id)
     with st.container(key="progress"):

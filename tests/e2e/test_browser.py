@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 from typing import Any
 
 from playwright.sync_api import Browser, Page, expect
@@ -143,6 +145,22 @@ def test_two_sessions_at_once_both_finish(page: Page, browser: Browser, app: App
     ids = {re.search("run=([0-9a-f]+)", one.url).group(1) for one in pages}  # type: ignore[union-attr]
     assert len(ids) == 2
     other.close()
+
+
+def test_a_run_goes_on_while_somebody_watches_although_every_worker_was_killed(page: Page, app: App) -> None:
+    opened(page, app.url)
+    set_up(page, epochs=9001)
+    run_button(page).click()
+    killed_at = epoch_of(page, "Training")
+    store = open_store(app.store_url)
+    for one in store.workers.live():
+        if one.kind == "process":
+            os.kill(one.pid, signal.SIGKILL)
+    store.close()
+    seen = "Number((document.querySelector('.st-key-progress').innerText.match(/epoch (\\d+)/) || [0, 0])[1])"
+    page.wait_for_function(f"{seen} > {killed_at + 50}", timeout=60_000)  # further than it can have come before it was killed
+    page.locator(".st-key-stop button").click()
+    expect(badge(page, "stopped")).to_be_visible()
 
 
 def test_an_upload_is_understood_and_compared_on(page: Page, app: App) -> None:
