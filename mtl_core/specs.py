@@ -14,7 +14,16 @@ import json
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from mtl_core.errors import SpecError, unknown
 from mtl_core.fields import Count, Knob, Name, Names, NonNegative, Positive, Seed
@@ -238,13 +247,16 @@ def _seeds(value: Any) -> Any:
     return value
 
 
+ArmName = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=80)]
+
+
 class ExperimentSpec(Spec):
     """A comparison: arms x seeds on one problem, against a baseline arm."""
 
     name: Name = "comparison"
     data: DataSpec
-    arms: dict[Annotated[str, Field(min_length=1, max_length=80)], ArmSpec] = Field(min_length=1, max_length=MAX_ARMS)
-    baseline: str = ""
+    arms: dict[ArmName, ArmSpec] = Field(min_length=1, max_length=MAX_ARMS)
+    baseline: Annotated[str, StringConstraints(strip_whitespace=True)] = ""
     seeds: Annotated[tuple[Seed, ...], BeforeValidator(_seeds)] = Field(tuple(range(8)), min_length=1, max_length=MAX_SEEDS)
     training: TrainingSpec = TrainingSpec()
     selection: SelectionSpec = SelectionSpec()

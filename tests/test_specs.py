@@ -53,6 +53,7 @@ def small_problem(features: int = 3) -> Problem:
         ({"selection": {"weights": {"y": 1.7e308}}}, "selection.weights.y: "),
         ({"selection": {"stop": {"on": "primary"}}}, "with a task only for primary"),
         ({"baseline": "b"}, 'No arm "b". Known: a.'),
+        ({"arms": {"   ": {"scheme": "equal"}}}, "arms"),
         ({"traning": {}}, "traning: there is no such key."),
     ],
 )
