@@ -40,6 +40,11 @@ def parse_yaml(text: str, name: str) -> Any:
         raise SpecError(f"{name} is not readable as YAML: {problem}.") from None
 
 
+def dump_yaml(value: Any) -> str:
+    """Inverse of `parse_yaml`: what it would take for a number is put in quotation marks."""
+    return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+
+
 def _text(path: Path) -> str:
     if not path.is_file():
         raise SpecError(f"{path} is {'a folder' if path.is_dir() else 'not there'}: name an experiment file.")
@@ -87,6 +92,13 @@ class _Loader(yaml.SafeLoader):
         return {key.value: self.construct_object(value, deep=True) for key, value in node.value}
 
 
+class _Dumper(yaml.SafeDumper):
+    """Quotes what YAML 1.1 or 1.2 would not read as text; writes values out where PyYAML would refer back to one."""
+
+    def ignore_aliases(self, data: object) -> bool:
+        return True
+
+
 def _complaint(key: yaml.Node, seen: set[str]) -> str:
     if not isinstance(key, yaml.ScalarNode):
         return "a key is a name, not a list or a mapping"
@@ -100,6 +112,7 @@ _SCALARS: dict[str, tuple[str, list[str]]] = {  # YAML 1.2 core schema: tag, pat
     "float": (r"^[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?$", [*"-+.0123456789"]),
 }
 for _tag, (_pattern, _first) in _SCALARS.items():
-    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(_pattern), _first)
+    for _class in (_Loader, _Dumper):
+        _class.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(_pattern), _first)
 _Loader.add_constructor("tag:yaml.org,2002:int", lambda _, node: int(node.value))
 _Loader.add_constructor("tag:yaml.org,2002:float", lambda _, node: float(node.value))

@@ -12,12 +12,14 @@ import csv
 import io
 import json
 import math
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from mtl_core.analysis import selection, verdict
 from mtl_core.analysis.frames import HistoryRow, MetricValue, history_rows, metric_rows
+from mtl_core.experiment_file import dump_yaml
 from mtl_core.links import to_link
 from mtl_core.records import NEITHER, Comparison, RunRecord
 from mtl_core.specs import digest
@@ -60,6 +62,22 @@ def record(comparison: Comparison) -> dict[str, Any]:
         "runs": [_run(run) for run in comparison.runs],
         "verdict": {"warnings": verdict_.warnings, "sentences": verdict_.sentences, "notes": verdict_.notes},
     }
+
+
+def experiment_yaml(comparison: Comparison, table: str | None = None) -> str:
+    """The resolved experiment as `run` takes it. table: name of the file beside it that holds the data, if any.
+
+    The fingerprint stays, so that other bytes under that name are refused and the runs keep their ids.
+    """
+    value = comparison.spec.model_dump(mode="json")
+    if table is not None:
+        value["data"]["file"] = table
+    return dump_yaml(value)
+
+
+def file_name(table: str) -> str:
+    """The name of an uploaded table without folders, as browsers of any system send it."""
+    return re.split(r"[\\/]", table)[-1] or "table"
 
 
 def fingerprint(comparison: Comparison) -> str:

@@ -14,12 +14,28 @@ import pytest
 from comparisons import EIGHT, comparison, spec, with_run
 from hypothesis import given as drawn
 from hypothesis import strategies as st
+from tables import plain, to_csv
 
-from mtl_core.export import history_csv, metrics_csv, protected, record, record_json, save, unprotected
+from mtl_core import runner
+from mtl_core.errors import TableError
+from mtl_core.experiment_file import dump_yaml, parse_yaml, read_experiment
+from mtl_core.export import (
+    experiment_yaml,
+    file_name,
+    history_csv,
+    metrics_csv,
+    protected,
+    record,
+    record_json,
+    save,
+    unprotected,
+)
 from mtl_core.links import from_link
-from mtl_core.specs import TaskSpec
+from mtl_core.specs import TaskSpec, parse_experiment
+from mtl_core.store import open_store
 
 METRICS = {"loss", "accuracy", "f1_macro", "f1", "auroc", "average_precision", "mae", "rmse", "mse", "r2", "nll"}
+ONE_LINE = st.characters(exclude_categories=("C", "Zl", "Zp"))  # names of columns are cleaned of all else
 SIGNALS = {"loss", "weight", "sigma", "share", "available", "gate", "criterion", "learned_total"}
 
 
@@ -89,12 +105,13 @@ def test_lost_runs_have_a_history_and_a_record_but_no_metrics() -> None:
 @pytest.mark.parametrize("name", ["=HYPERLINK(1)", "+1", "-1", "@x", "\tx", "\rx", "＝1", "'quoted"])
 def test_no_name_reaches_a_spreadsheet_as_a_formula(name: str) -> None:
     task = TaskSpec(name=name, kind="regression")
-    arms = {name: {"scheme": "softplus"}, "fixed": {"scheme": "equal"}}
-    given = comparison({arm: {name: [1.0]} for arm in arms}, spec(arms, [0]), tasks=(task,))
+    arm = name.strip()  # as the door does
+    arms = {arm: {"scheme": "softplus"}, "fixed": {"scheme": "equal"}}
+    given = comparison({one: {name: [1.0]} for one in arms}, spec(arms, [0]), tasks=(task,))
     for text in (history_csv(given), metrics_csv(given)):
         cells = {cell for row in rows(text) for cell in (row["arm"], row["task"])}
-        assert cells == {f"'{name}", "fixed", ""} - ({""} if text.startswith("arm,seed,split") else set())
-    assert record(given)["runs"][0]["arm"] == name
+        assert cells == {f"'{name}", protected(arm), "fixed", ""} - ({""} if text.startswith("arm,seed,split") else set())
+    assert record(given)["runs"][0]["arm"] == arm
 
 
 @drawn(st.text())
@@ -155,3 +172,59 @@ def test_the_record_says_what_epochs_were_selected_by() -> None:
     assert record(given)["selected_by"] == "uniform fixed weights over raw losses of the validation split"
     stop = {"selection": {"stop": {"on": "primary", "task": "price"}}}
     assert record(replace(given, spec=spec(**stop)))["selected_by"].startswith("the validation loss of price alone")
+
+
+# --- the experiment file ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def taken_elsewhere(tmp_path: Path) -> tuple[str, Path, Path]:
+    """(id of an experiment on an uploaded table, its experiment file, where its table has to lie), with the table there."""
+    store = open_store(f"sqlite:///{tmp_path / 'here.sqlite'}")
+    fingerprint = store.put_table("students.csv", to_csv(plain()))
+    asked = parse_experiment({"data": {"fingerprint": fingerprint}, "arms": {"a": "equal", "b": "softplus"}, "seeds": 2})
+    prepared, _ = runner.prepare(store, asked)
+    store.close()
+    path = tmp_path / "experiment.yaml"
+    path.write_text(experiment_yaml(replace(comparison(EIGHT), spec=prepared), "students.csv"), encoding="utf-8")
+    (tmp_path / "students.csv").write_bytes(to_csv(plain()))
+    return prepared.id, path, tmp_path / "students.csv"
+
+
+def prepared_in_another_store(path: Path) -> str:
+    store = open_store(f"sqlite:///{path.parent / 'elsewhere.sqlite'}")
+    try:
+        return runner.prepare(store, read_experiment(path))[0].id
+    finally:
+        store.close()
+
+
+def test_an_experiment_on_an_own_table_runs_beside_that_table_with_the_same_id(taken_elsewhere: tuple[str, Path, Path]) -> None:
+    known, path, _ = taken_elsewhere
+    assert prepared_in_another_store(path) == known
+
+
+def test_another_table_under_that_name_is_refused(taken_elsewhere: tuple[str, Path, Path]) -> None:
+    _, path, table = taken_elsewhere
+    table.write_bytes(to_csv(plain(130)))
+    with pytest.raises(TableError, match="has changed since this experiment was made"):
+        prepared_in_another_store(path)
+
+
+def test_without_the_table_the_sentence_says_where_to_put_it(taken_elsewhere: tuple[str, Path, Path]) -> None:
+    _, path, table = taken_elsewhere
+    table.unlink()
+    with pytest.raises(TableError, match=r"There is no file .*students\.csv.*put the table there"):
+        prepared_in_another_store(path)
+
+
+@drawn(
+    st.lists(st.one_of(st.text(ONE_LINE), st.sampled_from(["08", "1e5", "no", "~", "2020-01-01", "007", "-.5", "0x1F", "1_000"])))
+)
+def test_names_that_look_like_numbers_come_back_as_names(names: list[str]) -> None:
+    assert parse_yaml(dump_yaml({"ignore": names}), "e.yaml") == {"ignore": names}
+
+
+@pytest.mark.parametrize("name", ["students.csv", "../students.csv", "C:\\data\\students.csv", "/data/students.csv"])
+def test_a_table_is_named_without_its_folder(name: str) -> None:
+    assert file_name(name) == "students.csv"

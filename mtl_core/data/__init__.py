@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from mtl_core.data.formats import check_size
 from mtl_core.data.names import shown
-from mtl_core.errors import SpecError, TableError
+from mtl_core.errors import SpecError, TableError, UserError
 from mtl_core.specs import DataSpec, digest
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def _table(spec: DataSpec, fetch: Fetch | None) -> tuple[str, bytes]:
     there = spec.file is not None and Path(spec.file).expanduser().is_file()
     if fetch is not None and spec.fingerprint is not None:
         if not there:
-            return fetch(spec.fingerprint)
+            return _stored(spec, fetch)
         name, data = read_file(spec.file or "")
         return (name, data) if digest(data) == spec.fingerprint else fetch(spec.fingerprint)
     if spec.file is None:
@@ -90,6 +90,18 @@ def _table(spec: DataSpec, fetch: Fetch | None) -> tuple[str, bytes]:
     name, data = read_file(spec.file)
     _check_fingerprint(spec, data)
     return name, data
+
+
+def _stored(spec: DataSpec, fetch: Fetch) -> tuple[str, bytes]:
+    try:
+        return fetch(spec.fingerprint or "")
+    except UserError:
+        if spec.file is None:
+            raise
+        raise TableError(
+            f"There is no file {shown(spec.file, 200)}, and this store has no copy of it: "
+            "put the table there, or correct the path under data.file."
+        ) from None
 
 
 def _check_fingerprint(spec: DataSpec, data: bytes) -> None:

@@ -15,9 +15,10 @@ def prepare(store: Store, experiment: ExperimentSpec) -> tuple[ExperimentSpec, P
     pinned, table = data.pin(experiment.data)
     if table is not None:
         store.put_table(*table)
-    if pinned.fingerprint is not None:
         pinned = pinned.model_copy(update={"file": None})  # workers read the bytes that were there at submission
     problem = data.load(pinned, store.get_table)
+    if pinned.fingerprint is not None:
+        pinned = pinned.model_copy(update={"file": None})
     return resolve(experiment.model_copy(update={"data": pinned}), problem), problem
 
 

@@ -11,7 +11,7 @@ from mtl_core.links import to_link
 from mtl_core.records import Comparison
 from mtl_core.specs import ExperimentSpec
 from mtl_core.store import Store
-from pages.ui import problems, state
+from pages.ui import frame, problems, state
 from pages.ui.guard import guard
 from pages.ui.text import plain
 
@@ -25,7 +25,7 @@ def share(store: Store, comparison: Comparison) -> None:
 
 def links(spec: ExperimentSpec, *, stored: bool) -> None:
     """What to send to somebody, and the hash by which two people see that they look at the same."""
-    st.caption("This link holds every setting, defaults too; whoever opens it sees the same experiment.")
+    st.caption(f"This link holds every setting, defaults too; {_opens(spec)}")
     st.code(address({"v": "1", "c": to_link(spec)}), language=None, wrap_lines=True, height=120)
     if stored:
         st.caption("This short one opens the stored runs, on this server.")
@@ -49,15 +49,30 @@ def downloads(comparison: Comparison, stamp: str) -> None:
             st.download_button(words, make, f"{name}-{suffix}", mime, key=f"download-{suffix}-{stamp}", on_click="ignore")
     made = ", ".join(f"{name} {value}" for name, value in comparison.versions.items())
     st.caption(plain(f"Made with {made or 'unknown versions'}; {comparison.created or 'no date'}."))
-    st.caption("The experiment file runs elsewhere with:")
+    beside = table(comparison)
+    lies = f", with the table {beside} in the same folder" if beside else ""
+    st.caption(plain(f"The experiment file runs elsewhere{lies}:"))
     st.code(f"python -m mtl_core run {name}-experiment.yaml --out results", language=None)
 
 
-def experiment_yaml(comparison: Comparison) -> str:
-    """The resolved experiment as the command line takes it."""
-    import yaml
+def _opens(spec: ExperimentSpec) -> str:
+    if spec.data.fingerprint is None:
+        return "whoever opens it sees the same experiment."
+    return "it opens on this server. Elsewhere, upload the table on the Data page first: the link does not hold it."
 
-    return yaml.safe_dump(comparison.spec.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+def experiment_yaml(comparison: Comparison) -> str:
+    """The experiment file, with the name of its table where that is one's own."""
+    return export.experiment_yaml(comparison, table(comparison))
+
+
+def table(comparison: Comparison) -> str | None:
+    """The file name of an own table; None for a scenario, or where the table is not in this store."""
+    if comparison.spec.data.fingerprint is None:
+        return None
+    names = {one.fingerprint: one.name for one in frame.current_store().tables()}
+    name = names.get(comparison.spec.data.fingerprint)
+    return None if name is None else export.file_name(name)
 
 
 def address(query: dict[str, str]) -> str:

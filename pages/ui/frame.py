@@ -42,6 +42,11 @@ def open_page(title: str) -> Store:
     return store or st.stop()
 
 
+def current_store() -> Store:
+    """The store that `open_page` has opened."""
+    return _store(default_url())
+
+
 def theme() -> Theme:
     """What the viewer's browser shows; light until it has told."""
     return st.context.theme.type or "light"
