@@ -31,6 +31,9 @@ if sentence := state.said():
 
 # draw
 verdict = st.container(key="verdict")
+with verdict, guard():
+    if sentence := strip.other_problem(store, comparison):
+        st.warning(plain(sentence))
 shown_arms = strip.arms_to_draw(comparison)
 live.watch(store, comparison, progress, shown_arms)
 st.caption(strip.legend(comparison))

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import numpy as np
 import streamlit as st
 
 from mtl_core import jobs
+from mtl_core.errors import UserError
 from mtl_core.records import Comparison, ProblemInfo, channels
 from mtl_core.specs import ExperimentSpec
 from mtl_core.store import Progress, Store
@@ -45,7 +49,7 @@ def _pace(progress: Progress | None) -> float | None:
 
 def _watch(store: Store, comparison: Comparison, progress: Progress | None, arms: list[str] | None, pace: float | None) -> None:
     if pace is not None:
-        with guard("Reload the page."):
+        with guard("Reload the page."), _present():
             jobs.ensure_workers(store)  # a worker that was killed is replaced while somebody watches
             progress = store.progress(comparison.experiment_id)
             comparison = store.comparison(comparison.experiment_id)
@@ -54,6 +58,15 @@ def _watch(store: Store, comparison: Comparison, progress: Progress | None, arms
             tell(progress)
     draw(panels.main_figure(comparison, frame.theme(), arms), "figure")
     if pace != _pace(progress):
+        st.rerun()
+
+
+@contextmanager
+def _present() -> Iterator[None]:
+    """Somebody deletes what is watched: the whole page is drawn once more, says so and watches no longer."""
+    try:
+        yield
+    except UserError:
         st.rerun()
 
 

@@ -37,8 +37,7 @@ def _take_over(store: Store, run: str | None, link: str | None) -> None:
         else:
             _open_link(store, link or "")
     except UserError as error:
-        say(f"{error} Shown instead: the recorded comparison.")
-        show_recorded()
+        fall_back(f"{error}")
 
 
 def _open_link(store: Store, link: str) -> None:
@@ -71,15 +70,45 @@ def show_recorded() -> None:
     _put(recording().spec, RECORDED)
 
 
+def fall_back(why: str) -> None:
+    """What was asked for is not here: the recorded comparison takes its place, and the draft stays as it was edited."""
+    edited = "draft" in st.session_state and draft().id != recording().spec.id
+    say(f"{why} Shown instead: the recorded comparison.{' Your settings are kept.' if edited else ''}")
+    draft()  # a first visit has none yet
+    st.session_state["shown"] = RECORDED
+    _name_in_address(RECORDED)
+
+
+def picks() -> bool:
+    """Whether a row was selected in Runs since something was last put on display."""
+    return "picked" in st.session_state
+
+
+def picked() -> str | None:
+    """Id of the experiment selected in Runs."""
+    return cast("str | None", st.session_state.get("picked"))
+
+
+def pick(experiment_id: str | None) -> None:
+    """Select an experiment in Runs, or none."""
+    st.session_state["picked"] = experiment_id
+
+
 def forget(experiment_id: str) -> None:
-    """A deleted experiment is not on display any more; its settings stay as the draft."""
+    """A deleted experiment is neither selected nor on display any more; its settings stay as the draft."""
+    if picked() == experiment_id:
+        pick(None)
     if shown() == experiment_id:
         st.session_state["shown"] = None
 
 
 def start_from(experiment: Mapping[str, Any]) -> None:
-    """Make a preset or another data set the draft; what is on display stays until Run."""
-    st.session_state["draft"] = parse_experiment(experiment)
+    """Make a preset or another data set the draft; what is on display stays until Run, unless it is what was recorded."""
+    spec = parse_experiment(experiment)
+    if spec.id == recorded.experiment().id:
+        show_recorded()
+        return
+    st.session_state["draft"] = spec
     _renew_widgets()
 
 
@@ -136,12 +165,16 @@ def recording() -> Comparison:
 def _put(spec: ExperimentSpec, where: str | None) -> None:
     st.session_state["draft"] = spec
     st.session_state["shown"] = where
+    st.session_state.pop("picked", None)  # Runs follows what was put on display
     _name_in_address(where)
     _renew_widgets()
 
 
 def _name_in_address(where: str | None) -> None:
-    if where and where != RECORDED and st.query_params.get("run") != where:
+    if where == RECORDED and "run" in st.query_params:
+        st.query_params.clear()
+        st.session_state.pop("restored", None)
+    elif where and where != RECORDED and st.query_params.get("run") != where:
         st.query_params.from_dict({"run": where})
         st.session_state["restored"] = (where, None)
 

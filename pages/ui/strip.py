@@ -7,14 +7,15 @@ import streamlit as st
 from mtl_core.analysis import Curves, curves
 from mtl_core.data.scenarios import SCENARIOS
 from mtl_core.errors import UserError
-from mtl_core.records import Channel, Comparison
+from mtl_core.records import Channel, Comparison, ProblemInfo
+from mtl_core.specs import DataSpec
 from mtl_core.store import Progress, Store
 from pages.ui import panels, problems, state
 from pages.ui.figure import MAX_LINES
 from pages.ui.guard import guard
 from pages.ui.live import nothing_yet
 from pages.ui.presets import PRESETS
-from pages.ui.text import label, plain
+from pages.ui.text import label, plain, short
 
 OWN = "my own table"
 
@@ -60,10 +61,24 @@ def on_display(store: Store) -> tuple[Comparison, Progress | None]:
             return nothing_yet(state.draft(), problems.sight(store, state.draft().data).info), None
         if shown != state.RECORDED:
             return store.comparison(shown), store.progress(shown)
-    except UserError as error:  # its table is not here, or somebody has deleted it
-        state.say(f"{error} Shown instead: the recorded comparison.")
-        state.show_recorded()
+    except UserError as error:  # somebody has deleted it, or its table is not here
+        state.fall_back(str(error))
+        if shown is None:
+            state.show_recorded()
     return state.recording(), None
+
+
+def other_problem(store: Store, comparison: Comparison) -> str | None:
+    """Says of which problem the results are, where the draft is about another one. Raises UserError."""
+    wanted, had = state.draft().data, comparison.spec.data
+    if (wanted.scenario, wanted.fingerprint) == (had.scenario, had.fingerprint):
+        return None
+    was, will_be = _title(had, comparison.problem), _title(wanted, problems.sight(store, wanted).info)
+    return f"Shown: {was}, from before. Press Run to train on {will_be}."
+
+
+def _title(data: DataSpec, info: ProblemInfo) -> str:
+    return SCENARIOS[data.scenario].title if data.scenario in SCENARIOS else f"“{short(info.name)}”"
 
 
 def stop(store: Store) -> None:
