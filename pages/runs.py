@@ -16,7 +16,7 @@ if not rows:
     st.info("No experiment is stored yet. Run one on the Compare page; it stays here until it is deleted.")
     st.page_link("pages/compare.py", label="Go to Compare")
 elif chosen is None:
-    st.info("Select a row to see its curves and verdict.")
+    st.info(library.why_none())
 else:
     with guard("Select another row."):
         comparison = store.comparison(chosen.id)

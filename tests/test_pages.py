@@ -402,3 +402,83 @@ def test_a_task_without_a_name_of_its_own_cannot_break_a_page() -> None:
     tasks = (TaskSpec(name=EVIL, kind="regression"), TaskSpec(name="x" * 300, kind="binary"))
     option = option_of(drawn_comparison(tasks=tasks))
     assert all(len(title["text"]) <= 60 for title in option["title"])
+
+
+# --- several people at one store ---------------------------------------------------------------------------------------
+
+
+def stored(store: Store, **changes: Any) -> str:
+    return runner.submit(store, parse_experiment({**recorded.experiment().model_dump(mode="json"), **changes}))
+
+
+def ids(store: Store) -> set[str]:
+    return {row.id for row in store.experiments()}
+
+
+def test_runs_deletes_the_experiment_on_the_screen_although_another_came_to_the_top(store: Store) -> None:
+    old = stored(store)
+    app = opened("pages/runs.py")
+    assert old in words(app)  # the question names what it deletes
+    new = stored(store, name="new", seeds=[5])
+    button(app, f"delete-{old}").click().run()
+    assert not app.exception
+    assert ids(store) == {new}
+    assert "Select a row" in words(app)  # not the neighbour, which nobody selected
+    assert not any(str(one.key).startswith("delete-") for one in app.button)
+
+
+def test_a_pinned_experiment_stays_selected_where_it_goes(store: Store) -> None:
+    old, other = stored(store), stored(store, name="other", seeds=[5])
+    app = opened(query={"run": old}).switch_page("pages/runs.py").run()
+    button(app, f"pin-{old}").click().run()
+    assert store.experiments()[0].id == old
+    assert button(app, f"unpin-{old}")
+    assert app.session_state["picked"] == old
+    assert ids(store) == {old, other}
+
+
+def test_a_note_belongs_to_the_experiment_on_the_screen(store: Store) -> None:
+    old = stored(store)
+    app = opened("pages/runs.py")
+    new = stored(store, name="new", seeds=[5])
+    next(one for one in app.text_input if str(one.key).startswith(f"note-{old}")).set_value("mine").run()
+    assert {row.id: row.note for row in store.experiments()} == {old: "mine", new: ""}
+
+
+def test_a_selected_experiment_that_somebody_deleted_is_not_replaced_by_its_neighbour(store: Store) -> None:
+    old, _ = stored(store), stored(store, name="other", seeds=[5])
+    app = opened(query={"run": old}).switch_page("pages/runs.py").run()
+    store.delete(old)
+    app.run()
+    assert "not stored any more" in words(app)
+
+
+def test_the_draft_survives_that_the_experiment_on_display_is_deleted(store: Store) -> None:
+    app = settled()
+    button(app, "run").click().run()
+    store.delete(app.session_state["shown"])
+    problem = next(one for one in app.selectbox if str(one.key).startswith("scenario-"))
+    problem.set_value("multi_digits").run()
+    assert app.session_state["shown"] == "recorded"
+    assert app.session_state["draft"].data.scenario == "multi_digits"
+    assert "Your settings are kept" in words(app)
+    assert not button(app, "run").disabled
+    button(app, "run").click().run()
+    assert [row.problem for row in store.experiments()] == ["multi_digits"]
+
+
+def test_results_of_another_problem_than_the_drafts_say_so(store: Store) -> None:
+    app = settled()
+    assert "Shown:" not in words(app)
+    next(one for one in app.selectbox if str(one.key).startswith("scenario-")).set_value("noise_and_scale").run()
+    assert "Shown: Conflict monitoring, from before" in words(app).replace("\\", "")
+
+
+def test_the_preset_that_was_recorded_shows_the_recorded_comparison(store: Store) -> None:
+    app = opened(query={"run": stored(store, name="other", seeds=[5])}).switch_page("pages/compare.py").run()
+    assert app.session_state["shown"] != "recorded"
+    presets = next(one for one in app.get("button_group") if str(one.key).startswith("preset-"))
+    presets.set_value(next(iter(PRESETS))).run()
+    assert app.session_state["shown"] == "recorded"
+    assert "changed, Run to update" not in words(app)
+    assert "run" not in app.query_params
