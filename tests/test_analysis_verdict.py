@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from comparisons import EIGHT, comparison, spec, with_extra, with_run
 
-from mtl_core.analysis import metric_table, report, selection, taking_part, verdict
+from mtl_core.analysis import curves, lost_runs, metric_table, nothing_counted, report, selection, taking_part, verdict
 from mtl_core.records import Channel, Comparison, RunRecord, RunResult, TaskRegret
 from mtl_core.specs import StopSpec
 
@@ -134,8 +134,52 @@ def test_runs_that_did_not_end_well_are_mentioned() -> None:
 def test_an_arm_without_a_finished_pair_cannot_be_compared() -> None:
     given = comparison(EIGHT)
     for run in range(8):
-        given = with_run(given, run, "diverged")
+        given = with_run(given, run, "failed")
     assert verdict(given).sentences == ("learned and fixed cannot be compared: no seed has finished in both.",)
+
+
+def diverged(runs: int) -> Comparison:
+    given = comparison(EIGHT)
+    for run in range(runs):
+        given = with_run(given, run, "diverged", "diverged at step 2")
+    return given
+
+
+def test_divergence_is_named_as_the_reason_with_what_to_do() -> None:
+    assert verdict(diverged(8)).sentences == (
+        "learned and fixed cannot be compared: 8 of 8 runs of learned diverged; lower the learning rate and run again.",
+    )
+    assert verdict(diverged(16)).sentences == (
+        "learned and fixed cannot be compared: 8 of 8 runs of learned and 8 of 8 runs of fixed diverged; "
+        "lower the learning rate and run again.",
+    )
+
+
+def test_divergence_is_not_blamed_for_what_it_did_not_do() -> None:
+    given = comparison(EIGHT)
+    for run in range(8):
+        given = with_run(given, run, "diverged" if run < 3 else "failed")
+    assert verdict(given).sentences == ("learned and fixed cannot be compared: no seed has finished in both.",)
+
+
+def test_why_there_are_no_numbers_is_said_with_what_to_do() -> None:
+    said = "No run has a result: 16 of 16 runs diverged; lower the learning rate and run again."
+    assert nothing_counted(diverged(16)) == said
+    assert nothing_counted(with_run(diverged(16), 0, "running")).startswith("No run has finished yet")
+
+
+def test_runs_that_are_lost_are_counted_beyond_the_first() -> None:
+    marks = curves(diverged(16), Channel("validation", "", "criterion")).marks
+    assert lost_runs(marks, 2) == "learned, seed 0: diverged at step 2. learned, seed 1: diverged at step 2. And 14 more."
+    assert lost_runs(marks[:1]) == "learned, seed 0: diverged at step 2."
+
+
+def test_a_difference_that_is_called_on_very_few_rows_says_so_in_the_verdict() -> None:
+    given = comparison(EIGHT)
+    few = replace(given, problem=replace(given.problem, rows={"test": 20}))
+    sentence = verdict(few).sentences[0]
+    assert "(price rmse +0.098 [+0.087, +0.109] EUR, from only 20 labels)" in sentence
+    assert "alarm auroc +0.000 [-0.064, +0.064])" in sentence  # nothing is called here
 
 
 def test_an_arm_no_better_than_a_constant_is_named() -> None:
@@ -251,7 +295,7 @@ def test_a_task_that_was_never_trained_is_named() -> None:
 def test_metrics_that_rest_on_very_few_rows_are_named() -> None:
     given = comparison(EIGHT)
     few = replace(given, problem=replace(given.problem, rows={"test": 40}))
-    assert "alarm: 4 positives among 40 labels of the test split: its metrics rest on very few rows." in verdict(few).notes
+    assert "alarm: only 4 positives among 40 labels in the test split: its metrics rest on very few rows." in verdict(few).notes
     fewer = replace(given, problem=replace(given.problem, rows={"test": 20}))
     assert "price: only 20 labels in the test split: its metrics rest on very few rows." in verdict(fewer).notes
     assert "rest on very few rows" not in str(verdict(given))

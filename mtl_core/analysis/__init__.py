@@ -16,11 +16,11 @@
 Everything can be asked at any moment: what is not there yet is NaN, 0 or empty. `wording` writes numbers for people.
 """
 
-from mtl_core.analysis.curves import Curve, Curves, Mark, curves, marks, recorded, task_curves
+from mtl_core.analysis.curves import Curve, Curves, Mark, curves, lost_runs, marks, recorded, task_curves
 from mtl_core.analysis.frames import history_frame, metrics_frame
 from mtl_core.analysis.labels import TakingPart, taking_part
 from mtl_core.analysis.metrics import Cell, MetricRow, MetricTable, beaten, headline, metric_table
-from mtl_core.analysis.runs import Endings, direction, ending_notes, endings
+from mtl_core.analysis.runs import Endings, direction, ending_notes, endings, nothing_counted
 from mtl_core.analysis.score import Score, ScorePart, score
 from mtl_core.analysis.seeds import Difference, Estimate
 from mtl_core.analysis.selection import ArmSelection, Regret, Selection, selection
@@ -55,9 +55,11 @@ __all__ = [
     "headline",
     "history_frame",
     "loss_shares",
+    "lost_runs",
     "marks",
     "metric_table",
     "metrics_frame",
+    "nothing_counted",
     "recorded",
     "report",
     "score",

@@ -78,6 +78,12 @@ class Curves:
         return not self.curves
 
 
+def lost_runs(marks: Sequence[Mark], most: int = 5) -> str:
+    """The first runs that are in no mean, by arm and seed, and how many more there are."""
+    told = [f"{one.arm}, seed {one.seed}: {one.sentence or one.status}." for one in marks[:most]]
+    return " ".join([*told, *([f"And {len(marks) - most} more."] if len(marks) > most else [])])
+
+
 def curves(
     comparison: Comparison,
     channel: Channel,

@@ -60,6 +60,12 @@ def few_labels_notes(comparison: Comparison, split: str) -> list[str]:
 
 
 def _few(comparison: Comparison, split: str, task: str, kind: str) -> str:
+    few = few_labels(comparison, split, task, kind)
+    return f"{task}: only {few} in the {split} split: {RESTS}" if few else ""
+
+
+def few_labels(comparison: Comparison, split: str, task: str, kind: str) -> str:
+    """The very few labels that a task's metrics rest on, in words: `2 positives among 100 labels`; empty if there are more."""
     problem = comparison.problem
     labels = round(problem.rows.get(split, 0) * problem.availability.get(split, {}).get(task, 0.0))
     rate = problem.label_rates.get(split, {}).get(task)
@@ -67,7 +73,7 @@ def _few(comparison: Comparison, split: str, task: str, kind: str) -> str:
         rarer = round(labels * min(rate, 1 - rate))
         if rarer < FEW_POSITIVES:
             which = "positive" if rate <= 0.5 else "negative"
-            return f"{task}: {count(rarer, which)} among {count(labels, 'label')} of the {split} split: {RESTS}"
+            return f"{count(rarer, which)} among {count(labels, 'label')}"
     if labels < FEW_LABELS:
-        return f"{task}: only {count(labels, 'label')} in the {split} split: {RESTS}"
+        return count(labels, "label")
     return ""

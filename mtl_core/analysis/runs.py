@@ -18,6 +18,7 @@ from mtl_core.analysis.wording import count, listed
 from mtl_core.records import HIGHER_IS_BETTER, NEITHER, SIGNAL_NAMES, Comparison, RunRecord, Status
 
 At = Literal["best", "final"] | int  # an integer is an epoch, counted from 1
+LOWER = "lower the learning rate and run again"
 LOST: tuple[Status, ...] = ("diverged", "failed")
 Read = Callable[[int], float]  # run position -> number, NaN where there is none
 
@@ -118,6 +119,18 @@ def _ending(comparison: Comparison, arm: str) -> Endings:
     return Endings(
         arm, len(records), **tally, unfinished=len(records) - sum(tally.values()), sentences=tuple(dict.fromkeys(reasons))
     )
+
+
+def nothing_counted(comparison: Comparison) -> str:
+    """Why no run counts, and the next step; for a comparison without numbers to show."""
+    every = endings(comparison)
+    if any(one.unfinished for one in every) or not comparison.runs:
+        return "No run has finished yet: run the comparison to its end."
+    if diverged := sum(one.diverged for one in every):
+        return f"No run has a result: {diverged} of {count(len(comparison.runs), 'run')} diverged; {LOWER}."
+    if any(one.failed for one in every):
+        return "No run has a result, as runs failed: change the arms or the training and run again."
+    return "No run has a result: run again."
 
 
 def ending_notes(comparison: Comparison) -> tuple[str, ...]:

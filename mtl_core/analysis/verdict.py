@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mtl_core.analysis.labels import few_labels_notes, left_out_notes
+from mtl_core.analysis.labels import few_labels, few_labels_notes, left_out_notes
 from mtl_core.analysis.metrics import MetricRow, MetricTable, beaten, distinct, metric_table, others, outcomes
-from mtl_core.analysis.runs import At, ending_notes, originals, pairs
+from mtl_core.analysis.runs import LOWER, At, ending_notes, originals, pairs
 from mtl_core.analysis.seeds import ALPHA, EXACT_SEEDS, Outcome, seeds_needed
 from mtl_core.analysis.wording import count, interval, listed
 from mtl_core.records import Comparison
@@ -84,19 +84,43 @@ def _arm(comparison: Comparison, table: MetricTable, arm: str) -> ArmVerdict:
 def _sentence(comparison: Comparison, table: MetricTable, arm: str, found: dict[Outcome, list[MetricRow]], seeds: int) -> str:
     baseline, tasks = table.baseline, len(table.headlines)
     if not seeds:
-        return f"{arm} and {baseline} cannot be compared: no seed has finished in both."
+        return f"{arm} and {baseline} cannot be compared: {_why_not(comparison, arm)}."
     if originals(comparison)[arm] == baseline:
         return f"{arm} and {baseline} are the same runs: no difference on any task."
     clauses: list[str] = []
     for outcome, words in CLAUSES.items():
         if rows := found.get(outcome):
             said = words[bool(clauses)].format(baseline=baseline, n=len(rows), tasks=count(tasks, "task"))
-            clauses.append(f"{said} ({_figures(rows, arm)})")
+            clauses.append(f"{said} ({_figures(comparison, table, rows, arm)})")
     return f"{arm} {', '.join(clauses)}; {count(seeds, 'seed')}, {_where(table)}."
 
 
-def _figures(rows: list[MetricRow], arm: str) -> str:
-    return "; ".join(_figure(row, arm) for row in rows)
+def _why_not(comparison: Comparison, arm: str) -> str:
+    """Divergence by name where it alone is the reason, as it has a remedy; else only that there is no pair of runs."""
+    diverged = {name: _seeds(comparison, name, "diverged") for name in (arm, comparison.spec.baseline)}
+    every = set().union(*(_seeds(comparison, name) for name in diverged))
+    if not every or every - set().union(*diverged.values()):
+        return "no seed has finished in both"
+    runs = {name: len(comparison.runs_of(name)) for name in diverged}
+    told = listed(f"{len(seeds)} of {count(runs[name], 'run')} of {name}" for name, seeds in diverged.items() if seeds)
+    return f"{told} diverged; {LOWER}"
+
+
+def _seeds(comparison: Comparison, arm: str, status: str = "") -> set[int]:
+    records = (comparison.runs[run] for run in comparison.runs_of(arm))
+    return {record.seed for record in records if status in ("", record.status)}
+
+
+def _figures(comparison: Comparison, table: MetricTable, rows: list[MetricRow], arm: str) -> str:
+    return "; ".join(f"{_figure(row, arm)}{_little(comparison, table, row, arm)}" for row in rows)
+
+
+def _little(comparison: Comparison, table: MetricTable, row: MetricRow, arm: str) -> str:
+    """What a difference that was called rests on, where it is very little."""
+    difference = row.cells[arm].difference
+    called = difference is not None and difference.outcome in ("better", "worse")
+    few = few_labels(comparison, table.split, row.task, row.kind) if called else ""
+    return f", from only {few}" if few else ""
 
 
 def _figure(row: MetricRow, arm: str) -> str:

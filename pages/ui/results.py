@@ -14,6 +14,7 @@ from mtl_core.analysis import (
     Verdict,
     loss_shares,
     metric_table,
+    nothing_counted,
     score,
     selection,
     verdict,
@@ -65,7 +66,7 @@ def cards(comparison: Comparison) -> None:
     with st.grid(min_column_width=165, key="cards"):
         for row in table.headlines:
             _card(row, arm)
-    compared = f"below each the difference to {table.baseline} with its 95 % interval, grey where none is shown."
+    compared = f"below each the difference to {table.baseline} with its 95 % interval, grey where no difference is called."
     with st.container(horizontal=True, vertical_alignment="center"):
         st.caption(plain(f"{arm} on the test split at the selected epoch; {compared}"), width="content")
         conditions(comparison)
@@ -141,8 +142,11 @@ def differences(comparison: Comparison) -> None:
     from pages.ui.forest import forest  # brings Plotly, which takes a moment in Python and in the browser
 
     table = _table(comparison, "best", "test", stamp(comparison))
-    if len(table.arms) < 2 or table.empty:
-        st.info("There is nothing to compare yet: two arms with finished runs are needed.")
+    if len(table.arms) < 2:
+        st.info("There is nothing to compare: add a second arm and run.")
+        return
+    if table.empty:
+        st.info(plain(nothing_counted(comparison)))
         return
     alt = f"Improvement of each arm over {table.baseline} by task, with 95 % intervals."
     figure = forest(table, looks(comparison.spec, frame.theme()), frame.theme())
@@ -162,7 +166,7 @@ def counterfactual(comparison: Comparison) -> None:
     """Which epoch the learned objective would have chosen, and at what cost."""
     chosen = selection(comparison)
     if not chosen.arms:
-        st.info("No run has finished yet, so no epoch was selected. Press Run, or wait for it to end.")
+        st.info(plain(nothing_counted(comparison)))
         return
     st.caption(plain(f"Epochs are selected by {chosen.criterion}. Tasks counted: {listed(chosen.arms[0].counted_tasks)}."))
     for one in chosen.arms:
@@ -173,6 +177,9 @@ def counterfactual(comparison: Comparison) -> None:
 
 def aggregate(comparison: Comparison) -> None:
     """The aggregate score with its parts; weights can be changed here without training anything."""
+    if not any(one.n for part in score(comparison).parts for one in part.estimates.values()):
+        st.info(plain(nothing_counted(comparison)))
+        return
     given = dict(comparison.spec.score or {task.name: 1.0 for task in comparison.problem.tasks})
     fixed = [column for column in tables.score_parts(score(comparison), given)[0] if column != "weight"]
     key = f"score-weights-{comparison.experiment_id}"
@@ -195,7 +202,7 @@ def aggregate(comparison: Comparison) -> None:
         f"Constant predictions (training means) reach {number(found.total.constant)}."
     )
     if found.uncounted:
-        st.caption(plain(f"Not counted, for want of labels: {listed(found.uncounted)}."))
+        st.caption(plain(f"Not counted, as the test split has too few labels to measure: {listed(found.uncounted)}."))
     if weights != given and st.button("Keep these weights in the experiment", key="keep-weights"):
         state.change(score=weights)
         st.rerun()
@@ -206,9 +213,10 @@ def _total(arm: str, one: Estimate, difference: Difference | None) -> None:
     delta, around = "baseline", None
     if difference is not None:
         spread = (difference.high - difference.low) / 2
-        delta, around = number(difference.mean, spread, signed=True), f"± {number(spread, spread)}"
+        delta = number(difference.mean, spread, signed=True)
+        around = f"± {number(spread, spread)}" if spread > 0 else None
     marked = difference is not None and difference.outcome in MARKED
-    value = f"{number(one.mean, half)} ± {number(half, half)}"
+    value = number(one.mean, half) + (f" ± {number(half, half)}" if half > 0 else "")
     colour = "normal" if marked else "off"
     arrow = "auto" if marked else "off"
     st.metric(label(arm), value, delta, colour, delta_arrow=arrow, delta_description=around, border=True)  # type: ignore[arg-type]

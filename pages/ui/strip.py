@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from mtl_core.analysis import Curves, curves
+from mtl_core.analysis import Curves, curves, lost_runs
 from mtl_core.data.scenarios import SCENARIOS
 from mtl_core.errors import UserError
 from mtl_core.records import Channel, Comparison, ProblemInfo
@@ -126,6 +126,6 @@ def legend(comparison: Comparison) -> str:
     criterion: Curves = curves(comparison, Channel("validation", "", "criterion"))
     seeds = max((int(curve.n.max()) for curve in criterion.curves), default=0)
     band = f"Lines: mean over {seeds} seeds. Band: {criterion.band}, N = {seeds}. " if seeds else ""
-    lost = " ".join(f"{mark.arm}, seed {mark.seed}: {mark.sentence or mark.status}." for mark in criterion.marks[:5])
+    lost = lost_runs(criterion.marks)
     dots = "Dots: epoch kept by the criterion (median). " if any(run.result for run in comparison.runs) else ""
     return plain(f"{band}Baseline dashed grey ({comparison.spec.baseline}). {dots}{lost}")
