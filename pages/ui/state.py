@@ -73,7 +73,8 @@ def show_recorded() -> None:
 def fall_back(why: str) -> None:
     """What was asked for is not here: the recorded comparison takes its place, and the draft stays as it was edited."""
     edited = "draft" in st.session_state and draft().id != recording().spec.id
-    say(f"{why} Shown instead: the recorded comparison.{' Your settings are kept.' if edited else ''}")
+    kept = " Your settings are kept: press Run to train with them." if edited else ""
+    say(f"{why} Shown instead: the recorded comparison.{kept}")
     draft()  # a first visit has none yet
     st.session_state["shown"] = RECORDED
     _name_in_address(RECORDED)
