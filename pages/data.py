@@ -10,18 +10,19 @@ st.title("Data", anchor=False)
 
 # choose
 way = source.choose_way()
-with guard("Correct the table above, or choose another source."):
+with guard("Choose another table or source."):
     spec = source.scenario() if way == source.BUILT_IN else source.own_table(store)
 
     # look
-    if spec is None:
-        st.info("Nothing chosen yet. Upload a table, try the sample, or take a built-in scenario.")
-    else:
-        told = source.complaints(store, spec)
-        source.tell(told)
-        seen = problems.sight(store, spec)
-        source.tell([warning for warning in seen.info.warnings if warning not in told])
-        source.go(spec)
+    with guard(source.NEXT_STEP[way]):
+        if spec is None:
+            st.info("Nothing chosen yet. Upload a table, try the sample, or take a built-in scenario.")
+        else:
+            told = source.complaints(store, spec)
+            source.tell(told)
+            seen = problems.sight(store, spec)
+            source.tell([warning for warning in seen.info.warnings if warning not in told])
+            source.go(spec)
 
-        # draw
-        source.facts(seen)
+            # draw
+            source.facts(seen)

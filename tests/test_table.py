@@ -137,6 +137,12 @@ def test_a_file_without_a_header_is_noticed() -> None:
     assert target_kinds(seen) == {"column 5": "regression", "column 6": "binary", "column 7": "count"}
 
 
+@pytest.mark.parametrize("end", ["", "\n", "\n\n"])
+def test_a_file_of_names_alone_is_a_sentence(end: str) -> None:
+    with pytest.raises(TableError, match="has column names and no rows under them: at least 20 rows of data are needed"):
+        inspect(f"a,b,c{end}".encode(), "t.csv")
+
+
 def test_the_user_has_the_last_word_on_the_header() -> None:
     assert inspect(to_csv(plain(), None), "t.csv", spec(header=True)).rows == 119
     assert inspect(to_csv(plain()), "t.csv", spec(header=False)).rows == 121

@@ -17,9 +17,14 @@ from typing import NamedTuple
 
 from mtl_core.data.limits import MAX_COLUMNS, MAX_ROWS
 from mtl_core.data.names import shown
+from mtl_core.data.raw import no_rows
 from mtl_core.errors import TableError
 
 DELIMITERS = {"\t": "tab", ";": "semicolon", "|": "pipe", ",": "comma"}  # first wins where two divide all rows alike
+NUMBERED = (
+    "The first row looks like data, so the columns were numbered; to name them, put a line of names above it "
+    "(if the row does hold names: say header: true in an experiment file)."
+)
 _SAMPLE, _RECORDS = 2_000_000, 200
 _LINE = re.compile(r"[^\r\n]*(?:\r\n?|\n|\Z)")
 _SEP = re.compile(r"sep=([\t;|,])(?:\r\n?|\n)", re.IGNORECASE)
@@ -166,18 +171,14 @@ def _layout(sample: list[Record], delimiter: str, skipped: int, name: str, *, he
     if header is False or (
         header is None and len(first.fields) == width and _looks_like_data(first.fields, [r.fields for r in sample[1:]])
     ):
-        warning = (
-            ()
-            if header is False
-            else ("The first row looks like data, so the columns were numbered; say header: true if it holds names.",)
-        )
+        warning = () if header is False else (NUMBERED,)
         return Layout(delimiter, width, None, skipped, warning)
     names = list(first.fields)
     while len(names) > width and not names[-1].strip():
         names.pop()
     names += [""] * (width - len(names))
     if len(sample) == 1:
-        raise TableError(f"{shown(name)} has column names and no rows: at least the data is missing.")
+        raise no_rows(name)
     return Layout(delimiter, max(width, len(names)), tuple(names), skipped + first.end)
 
 

@@ -60,10 +60,15 @@ def check_shape(rows: int, columns: int, name: str) -> None:
         )
 
 
+def no_rows(name: str) -> TableError:
+    """What is said of a table that ends with its column names."""
+    return TableError(f"{shown(name)} has column names and no rows under them: at least {MIN_ROWS} rows of data are needed.")
+
+
 def check_enough(rows: int, columns: int, name: str) -> None:
     """Raises TableError for a table with too little in it."""
     if rows == 0:
-        raise TableError(f"{shown(name)} has column names and no rows: choose a table with at least {MIN_ROWS} rows.")
+        raise no_rows(name)
     if columns < 2:
         raise TableError(f"{shown(name)} has one column only: at least one feature and one target are needed.")
     if rows < MIN_ROWS:

@@ -12,7 +12,7 @@ from mtl_core.data.limits import MAX_CELLS, MAX_ROWS
 from mtl_core.data.names import settle, shown
 from mtl_core.data.numbers import decimal_evidence
 from mtl_core.data.parquet import read_parquet
-from mtl_core.data.raw import RawColumn, RawTable, Recognised, check_enough, check_shape, encode_text
+from mtl_core.data.raw import RawColumn, RawTable, Recognised, check_enough, check_shape, encode_text, no_rows
 from mtl_core.data.text import decode
 from mtl_core.errors import TableError
 
@@ -66,7 +66,7 @@ def _parse(text: str, layout: Layout, name: str) -> list[Any]:
 
     body = text[layout.start :].encode()
     if not body.strip(b"\r\n "):
-        raise TableError(f"{shown(name)} has column names and no rows: at least the data is missing.")
+        raise no_rows(name)
     labels = [str(i) for i in range(layout.width)]
     try:
         table = csv.read_csv(

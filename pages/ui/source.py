@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import streamlit as st
 
@@ -12,10 +12,12 @@ from mtl_core.data.scenarios import SCENARIOS, complete
 from mtl_core.specs import DataSpec
 from mtl_core.store import Store
 from pages.ui import columns, forms, problems, state
+from pages.ui.guard import guard
 from pages.ui.problems import Sight
 from pages.ui.text import plain, short
 
 BUILT_IN, OWN, TABLE = "Built-in scenario", "My own table", "stored-table"
+NEXT_STEP = {BUILT_IN: "Change the settings above.", OWN: "Correct the columns above, or choose another table."}
 PERCENT = st.column_config.NumberColumn(format="%.0f %%")
 
 
@@ -65,8 +67,9 @@ def own_table(store: Store) -> DataSpec | None:
             _take(store, "sample.csv", problems.sample())
         st.download_button("Download it", problems.sample, "sample.csv", key="sample", on_click="ignore", type="tertiary")
     if upload is not None and st.session_state.get("upload-taken") != upload.file_id:
-        _take(store, upload.name, upload.getvalue())
-        st.session_state["upload-taken"] = upload.file_id
+        with guard("The table below stays in use." if _in_use() else ""):
+            _take(store, upload.name, upload.getvalue())
+            st.session_state["upload-taken"] = upload.file_id
     fingerprint = _stored(store)
     return None if fingerprint is None else _understood(store, fingerprint)
 
@@ -82,12 +85,17 @@ def _stored(store: Store) -> str | None:
     tables = {table.fingerprint: table for table in store.tables()}
     if not tables:
         return None
-    current = st.session_state.get(TABLE, state.draft().data.fingerprint)
+    current = _in_use()
     st.session_state[TABLE] = current if current in tables else None
     return st.selectbox(
         "Table in use", list(tables), None, key=TABLE, placeholder="Choose a table", persist_state="session",
         format_func=lambda f: f"{short(tables[f].name, 60)} · {tables[f].size / 1024:,.0f} kB",
     )  # fmt: skip
+
+
+def _in_use() -> str | None:
+    """Fingerprint of the table chosen before, here or in the draft."""
+    return cast("str | None", st.session_state.get(TABLE, state.draft().data.fingerprint))
 
 
 def _understood(store: Store, fingerprint: str) -> DataSpec:
