@@ -17,6 +17,8 @@ from pages.ui.palette import INK, Look, Theme
 from pages.ui.text import cell, short
 
 LEGEND, TITLE, AXIS, NARROW = 30, 24, 32, 640  # pixels; NARROW: the width below which panels stack
+LETTER = 6.2  # pixels of a letter of a title, on average
+PHONE, WIDER = 350, (450, 960, 1240)  # widths for which titles are shortened, beside NARROW
 MAX_LINES = 5  # lines in one panel
 
 
@@ -60,12 +62,15 @@ def figure(rows: Sequence[Row], looks: Mapping[str, Look], ticks: Sequence[int],
         "axisPointer": {"link": [{"xAxisIndex": "all"}], "lineStyle": {"width": 1, "type": "solid"}, "label": {"show": False}},
         "tooltip": _tooltip(panels, drawn, looks, theme),
         "toolbox": {"show": False},
-        "title": [_title(row.titles[n], place, theme) for (row, n), place in zip(panels, wide, strict=True)],
+        "title": [_title(row.titles[n], place, NARROW, theme) for (row, n), place in zip(panels, wide, strict=True)],
         "grid": [_grid(row, place) for (row, _), place in zip(panels, wide, strict=True)],
         "xAxis": [_x_axis(n, ticks) for n in range(len(panels))],
         "yAxis": [_y_axis(k, row, row.panels[n]) for k, (row, n) in enumerate(panels)],
         "series": [one for k, (row, n) in enumerate(panels) for one in panel_lines(k, row, row.panels[n], looks, ticks, theme)],
-        "media": [{"query": {"maxWidth": NARROW}, "option": _narrow(panels, stacked, theme)}],
+        "media": [
+            {"query": {"maxWidth": NARROW}, "option": _narrow(panels, stacked, theme)},
+            *(_longer_titles(panels, stacked if pixels < NARROW else wide, pixels) for pixels in WIDER),
+        ],
     }
     alt = " ".join(row.panels[n].takeaway for row, n in panels[:3])
     return Figure(option, height, narrow_height, alt)
@@ -88,15 +93,37 @@ def places(rows: Sequence[Row], *, narrow: bool) -> tuple[list[Place], int]:
 
 def _narrow(panels: Sequence[tuple[Row, int]], stacked: Sequence[Place], theme: Theme) -> Option:
     return {
-        "title": [_title(row.titles[n], place, theme) for (row, n), place in zip(panels, stacked, strict=True)],
+        "title": [_title(row.titles[n], place, PHONE, theme) for (row, n), place in zip(panels, stacked, strict=True)],
         "grid": [_grid(row, place) for (row, _), place in zip(panels, stacked, strict=True)],
     }
 
 
-def _title(text: str, place: Place, theme: Theme) -> Option:
-    style = {"fontSize": 12, "fontWeight": 600, "color": INK[theme]}
+def _longer_titles(panels: Sequence[tuple[Row, int]], at: Sequence[Place], pixels: int) -> Option:
+    """More of each title from a width on."""
+    query = {"minWidth": pixels, **({"maxWidth": NARROW} if pixels < NARROW else {})}
+    titles = [_text(row.titles[n], place, pixels) for (row, n), place in zip(panels, at, strict=True)]
+    return {"query": query, "option": {"title": titles}}
+
+
+def fitted(title: str, pixels: float) -> str:
+    """`task · quantity` in so much room: cut at its end, after the task has been shortened to two thirds of the room."""
+    letters = max(int(pixels / LETTER), 6)
+    task, dot, quantity = title.rpartition(" · ")
+    whole = f"{short(task, 2 * letters // 3)}{dot}{quantity}" if dot else title
+    return whole if len(whole) <= letters else f"{whole[: letters - 1].rstrip()}…"
+
+
+def _text(title: str, place: Place, pixels: int) -> Option:
+    """A title no wider than its panel where the figure is so wide; what is still too wide is cut with an ellipsis."""
+    width = pixels * place.width / 100
+    return {"text": fitted(title, width), "textStyle": {"width": int(width)}}
+
+
+def _title(title: str, place: Place, pixels: int, theme: Theme) -> Option:
+    fits = _text(title, place, pixels)
+    style = {"fontSize": 12, "fontWeight": 600, "color": INK[theme], "overflow": "truncate", "ellipsis": "…", **fits["textStyle"]}
     return {
-        "text": short(text, 60),
+        "text": fits["text"],
         "left": f"{place.left:.2f}%",
         "top": place.top - TITLE,
         "padding": [4, 0],
