@@ -13,12 +13,13 @@ from pages.ui import forms, state
 from pages.ui.guard import guard
 
 OFF, PRIMARY, GIVEN = "off", "primary", "as given"
-AUTO = "from the data"
+AUTO = "auto"
 
 
 def options(spec: ExperimentSpec, tasks: list[str]) -> None:
     """Draw the block and take over what was changed in it."""
     with st.popover("Seeds, training, selection", key="options", type="tertiary"), guard("Nothing was changed."):
+        st.caption("auto: as the data recommends, filled in by Run.")
         with st.grid(min_column_width=150, key="options-grid"):
             seeds = st.number_input(
                 "Seeds per arm",
@@ -53,7 +54,10 @@ def _training(now: TrainingSpec) -> dict[str, Any]:
     decay = forms.number("Weight decay", now.weight_decay, 0.0, None, state.key("decay"), placeholder=AUTO)
     optimizers = ["adam", "adamw", "sgd"]
     optimizer = st.selectbox("Optimizer", optimizers, optimizers.index(now.optimizer), key=state.key("optimizer"))
-    widths = now.model_dump(mode="json")["hidden"] if hidden == layers else _widths(hidden)
+    widths = now.model_dump(mode="json")["hidden"]
+    if hidden != layers:
+        with guard("The layers were not changed."):
+            widths = _widths(hidden)
     return {
         "epochs": epochs, "batch_size": batch, "lr": lr, "hidden": widths,
         "optimizer": optimizer, "weight_decay": decay, "dtype": now.dtype,
