@@ -17,7 +17,7 @@ from pages.ui.palette import INK, Look, Theme
 from pages.ui.text import cell, short
 
 LEGEND, TITLE, AXIS, NARROW = 30, 24, 32, 640  # pixels; NARROW: the width below which panels stack
-LETTER = 6.2  # pixels of a letter of a title, on average
+LETTER = 5.6  # pixels of a letter of a title, on average
 PHONE, WIDER = 350, (450, 960, 1090, 1240)  # widths for which titles are shortened, beside NARROW
 MAX_LINES = 5  # lines in one panel
 
