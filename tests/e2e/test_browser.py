@@ -177,7 +177,7 @@ def test_an_upload_is_understood_and_compared_on(page: Page, app: App) -> None:
     run_button(page).click()
     expect(badge(page, "done")).to_be_visible()
     page.get_by_role("link", name="Runs").click()
-    expect(page.locator(".st-key-experiments")).to_be_visible()
+    expect(page.locator("[class*=st-key-experiments-]").first).to_be_visible()
     assert any(row.problem == "mine" for row in open_store(app.store_url).experiments())
 
 
