@@ -25,18 +25,16 @@ STYLE = """<style>
 def route() -> None:
     """Run the page that was asked for."""
     page = _navigation()
-    st.session_state["routed"] = True
+    st.session_state["routed"] = st.session_state["was_routed"] = True
     page.run()
 
 
 def open_page(title: str) -> Store:
     """First call of every page; returns the store. Workers are started with it and warm up while the page is read."""
-    if not st.session_state.pop("routed", False):  # a deep link to a fresh server runs the page without app.py
+    if not st.session_state.pop("routed", False):  # a first visit by deep link runs the page without app.py
         _navigation()
-        if not st.session_state.get(
-            "rerouted"
-        ):  # once more, through app.py: else the first click would be lost with this run's widgets
-            st.session_state["rerouted"] = True
+        if not st.session_state.get("was_routed"):  # once more, through app.py: else the first click would be lost
+            st.session_state["was_routed"] = True
             st.rerun()
     st.set_page_config(page_title=f"{title} · {TITLE}", page_icon="⚖️", layout="wide")
     st.html(STYLE)
