@@ -11,7 +11,8 @@ def budget(rows: int) -> dict[str, Any]:
     """Recommended training values for a table with so many training rows.
 
     Small tables take small batches and many epochs; the fixed criterion ends a run that gets no better. Checked on
-    tables of 390 to 6,700 training rows, where an equal-weights MLP 64-64 does as well as scikit-learn's.
+    tables of 390 to 6,700 training rows, where an equal-weights MLP 64-64 does about as well as scikit-learn's
+    (`benchmarks/tables.py`).
     """
     batch = next((size for most, size in ((2_000, 32), (10_000, 64), (50_000, 128)) if rows <= most), 256)
     epochs = min(300, max(20, _STEPS // -(-rows // batch)))

@@ -27,8 +27,8 @@ Why the learned total goes on falling (measured, not built in): with few labels 
 anomaly by heart, and transition; the fixed criterion sees that in full and turns up. In the learned objective losses count
 in effect by their logarithm: both forecasts, small in raw units, still improve by factors. And s moves by about one learning
 rate a step, so the total falls while s does, whatever validation says; the clamped preset, ten times faster, turns up once
-s has arrived. Selection regret (default budget, 8 seeds, 95 % interval): preset osint .013 [.009, .016], epoch 16 against 11;
-plain uncertainty .033 [.029, .038], epoch 30 against 14; softplus .030 [.025, .035], likewise. Plain uncertainty with
+s has arrived. Selection regret (default budget, 8 seeds, 95 % interval): preset osint .011 [.009, .014], epoch 16 against 11;
+plain uncertainty .029 [.025, .033], epoch 30 against 14; softplus .028 [.025, .032], likewise. Plain uncertainty with
 lr_factor 10 has none: .001 [−.000, .003]. With sparse = 1 half of it is left (preset osint: three quarters), with unit = 1 two
 thirds (preset osint: a quarter), without the leak two thirds and more.
 """
