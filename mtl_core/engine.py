@@ -59,7 +59,7 @@ class Training:
     def __init__(self, problem: Problem, runs: Sequence[RunSpec], device: str = "auto", checkpoint: bytes | None = None) -> None:
         training = runs[0].training
         self.problem, self.runs = problem, tuple(runs)
-        self.dtype = getattr(torch, training.dtype)
+        self.dtype = getattr(torch, training.dtype or "float32")
         self._place = choose_device(device, self.dtype)
         self.device = self._place.type
         self.channels: tuple[Channel, ...] = channels(problem.tasks)

@@ -31,6 +31,8 @@ class Problem:
     tasks: tuple[TaskSpec, ...]
     split: Int8[np.ndarray, " rows"]  # 0 train, 1 validation, 2 test
     feature_names: tuple[str, ...]
+    input_shape: tuple[int, ...] = ()  # channels, then length or height and width, of which a row of features is the flat form
+    starts: Float[np.ndarray, "starts coordinates"] | None = None  # without a network: where seeds 0, 1, 2, ... begin
     synthetic: bool = False
     domain_weights: Mapping[str, float] = field(default_factory=dict)  # weights of the fixed criterion, by task
     score_weights: Mapping[str, float] = field(default_factory=dict)  # weights of the aggregate score, by task

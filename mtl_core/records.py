@@ -26,10 +26,34 @@ METRICS: dict[str, tuple[str, ...]] = {  # by task kind, in the order they are s
     "binary": ("auroc", "average_precision", "f1", "accuracy", "positive_rate"),
     "multiclass": ("accuracy", "f1_macro"),
     "count": ("mae", "rmse", "mse", "r2", "nll", "zero_rate"),
+    "segmentation": ("mean_iou", "pixel_accuracy"),
+    "dense_regression": ("mae", "rmse"),
+    "detection": ("ap50", "precision", "recall"),
+    "function": ("value", "x1", "x2"),
 }
-HIGHER_IS_BETTER = frozenset({"accuracy", "f1_macro", "f1", "auroc", "average_precision", "r2", "score"})
-NEITHER = frozenset({"positive_rate", "zero_rate"})  # predicted rates: to be compared with the labels' rate
+HIGHER_IS_BETTER = frozenset(
+    [
+        "accuracy",
+        "f1_macro",
+        "f1",
+        "auroc",
+        "average_precision",
+        "r2",
+        "score",
+        "mean_iou",
+        "pixel_accuracy",
+        "ap50",
+        "precision",
+        "recall",
+    ]
+)
+NEITHER = frozenset({"positive_rate", "zero_rate", "x1", "x2"})  # rates to be held beside the labels' own; coordinates
 SIGNAL_NAMES = ("loss", "weight", "sigma", "share", "available", "gate")
+
+
+def metrics_of(task: TaskSpec) -> tuple[str, ...]:
+    """Names of a task's metrics, in the order they are shown; the first is the headline."""
+    return METRICS[task.kind] + task.extra_metrics
 
 
 class Channel(NamedTuple):
@@ -47,7 +71,7 @@ def channels(tasks: Sequence[TaskSpec]) -> tuple[Channel, ...]:
     validation: at the epoch's end, with the weights the scheme would give there.
     """
     signals = [Channel(s, task.name, name) for s in ("train", "validation") for task in tasks for name in SIGNAL_NAMES]
-    metrics = [Channel("validation", task.name, name) for task in tasks for name in METRICS[task.kind]]
+    metrics = [Channel("validation", task.name, name) for task in tasks for name in metrics_of(task)]
     totals = [Channel(split, "", "learned_total") for split in ("train", "validation")]
     return (*signals, *metrics, *totals, Channel("validation", "", "criterion"))
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 from mtl_core.errors import SpecError, unknown
 from mtl_core.problem import Problem
@@ -10,16 +12,33 @@ from mtl_core.schemes import check_tasks
 from mtl_core.specs import ExperimentSpec, SelectionSpec, StopSpec, TrainingSpec
 
 MAX_PARAMETERS = 10_000_000  # of one model
+DEFAULTS: dict[str, Any] = {  # of what neither the person nor the data says
+    "epochs": 30,
+    "batch_size": 64,
+    "lr": 1e-3,
+    "trunk": "mlp",
+    "hidden": (64, 64),
+    "channels": (),
+    "kernel": 3,
+    "strides": (),
+    "head_hidden": 0,
+    "dropout": 0.0,
+    "layer_norm": False,
+    "clip": 0.0,
+    "weight_decay": 0.0,
+    "dtype": "float32",
+    "phases": (),
+}
+CONVOLUTIONS: dict[str, Any] = {"channels": (16, 32), "strides": (1, 2)}  # where a conv trunk is asked for and nothing said of it
 
 
 def resolve(spec: ExperimentSpec, problem: Problem) -> ExperimentSpec:
     """Fill in what was left to the data, and check every task name against the problem. Raises SpecError."""
     names = [task.name for task in problem.tasks]
     _check_task_names(spec, names)
-    recommended = {"epochs": 30, "batch_size": 64, "lr": 1e-3, "hidden": (64, 64), "weight_decay": 0.0, **problem.training}
+    recommended = {**DEFAULTS, **problem.training}
     stop = recommended.pop("stop", None)
-    chosen = spec.training.model_dump(exclude_none=True)
-    training = TrainingSpec.model_validate({**recommended, **chosen})
+    training = _completed(recommended, spec.training.model_dump(exclude_none=True))
     _check_size(problem, training)
     _check_shared(spec, training)
     selection = spec.selection
@@ -31,6 +50,31 @@ def resolve(spec: ExperimentSpec, problem: Problem) -> ExperimentSpec:
         score = dict.fromkeys(names, 1.0 / len(names))
     update = {"training": training, "selection": selection, "score": score}
     return spec.model_copy(update=update)
+
+
+def _completed(recommended: dict[str, Any], chosen: dict[str, Any]) -> TrainingSpec:
+    """What was chosen, and for the rest what is recommended. Phases chosen decide the epochs, epochs chosen stretch the phases."""
+    values = {**recommended, **chosen}
+    if values["trunk"] == "conv" and not values["channels"]:
+        values |= CONVOLUTIONS
+    if len(values["strides"]) != len(values["channels"]):
+        values["strides"] = ()
+    if chosen.get("phases"):
+        values["epochs"] = chosen.get("epochs")
+    elif values["phases"]:
+        values["phases"] = _stretched(values["phases"], values["epochs"])
+    return TrainingSpec.model_validate(values)
+
+
+def _stretched(phases: Sequence[dict[str, Any]], epochs: int) -> list[dict[str, Any]]:
+    """The phases with so many epochs together, each with its share and at least one."""
+    if epochs < len(phases):
+        raise SpecError(f"training.epochs: this schedule has {len(phases)} phases and needs as many epochs, not {epochs}.")
+    whole = sum(phase["epochs"] for phase in phases)
+    ends = [round(sum(phase["epochs"] for phase in phases[: n + 1]) * epochs / whole) for n in range(len(phases))]
+    for n in range(len(ends)):  # no phase is lost by rounding
+        ends[n] = min(max(ends[n], n + 1, ends[n - 1] + 1 if n else 1), epochs - (len(ends) - 1 - n))
+    return [{**phase, "epochs": end - start} for phase, start, end in zip(phases, [0, *ends], ends, strict=False)]
 
 
 def _check_size(problem: Problem, training: TrainingSpec) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from mtl_core.analysis.runs import At, Read, by_arm, by_pair, direction, ending_notes, originals, reader
 from mtl_core.analysis.seeds import Difference, Estimate, Outcome, estimate, judge, paired
-from mtl_core.records import METRICS, Comparison
+from mtl_core.records import Comparison, metrics_of
 from mtl_core.specs import TaskSpec
 
 UNITED = frozenset({"mae", "rmse"})  # metrics in the unit of their target
@@ -85,7 +85,7 @@ def metric_table(comparison: Comparison, at: At = "best", split: str = "test", *
 
 def headline(task: TaskSpec) -> str:
     """The metric by which a task is judged."""
-    return METRICS[task.kind][0]
+    return metrics_of(task)[0]
 
 
 def others(comparison: Comparison) -> list[str]:
@@ -99,7 +99,7 @@ def distinct(comparison: Comparison) -> list[str]:
 
 
 def _names(task: TaskSpec, *, headlines_only: bool) -> tuple[str, ...]:
-    return (headline(task),) if headlines_only else (*METRICS[task.kind], "loss")
+    return (headline(task),) if headlines_only else (*metrics_of(task), "loss")
 
 
 def _row(comparison: Comparison, at: At, split: str, task: TaskSpec, name: str) -> MetricRow:

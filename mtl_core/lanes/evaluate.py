@@ -13,7 +13,7 @@ from torch import Tensor
 from mtl_core.lanes.models import Layer, Shape, forward, views
 from mtl_core.lanes.tensors import Rows, Tensors
 from mtl_core.metrics import metrics
-from mtl_core.records import METRICS
+from mtl_core.records import metrics_of
 from mtl_core.tasks import split_outputs, task_loss
 
 if TYPE_CHECKING:
@@ -62,9 +62,9 @@ def _evaluate(flat: Tensor, shape: Shape, tasks: Sequence[TaskSpec], data: Tenso
     for task, mine, targets, valid, scale in columns:
         if not valid.any():
             losses.append(flat.new_full((len(flat),), torch.nan))
-            found += [losses[-1].cpu().double()] * len(METRICS[task.kind])
+            found += [losses[-1].cpu().double()] * len(metrics_of(task))
             continue
         losses.append(task_loss(task, mine, targets, valid))
         values = metrics(task, mine, targets, valid, scale, losses[-1])
-        found += [values[name].cpu().double() for name in METRICS[task.kind]]
+        found += [values[name].cpu().double() for name in metrics_of(task)]
     return torch.stack(losses, 1).cpu().double().numpy(), torch.stack(found, 1).numpy()

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from mtl_core.lanes.evaluate import evaluate
 from mtl_core.problem import SPLITS
-from mtl_core.records import METRICS, RunResult, Status
+from mtl_core.records import RunResult, Status, metrics_of
 from mtl_core.selection import regret
 
 if TYPE_CHECKING:
@@ -147,6 +147,6 @@ def _metrics(tasks: Any, lane: int, at: str, judged: Judged) -> dict[str, dict[s
         rest = iter(found[lane])
         splits[name] = {}
         for place, task in enumerate(tasks):
-            values = {"loss": losses[lane, place], **{metric: next(rest) for metric in METRICS[task.kind]}}
+            values = {"loss": losses[lane, place], **{metric: next(rest) for metric in metrics_of(task)}}
             splits[name][task.name] = {metric: float(value) if np.isfinite(value) else None for metric, value in values.items()}
     return splits
