@@ -31,22 +31,8 @@ METRICS: dict[str, tuple[str, ...]] = {  # by task kind, in the order they are s
     "detection": ("ap50", "precision", "recall"),
     "function": ("value", "x1", "x2"),
 }
-HIGHER_IS_BETTER = frozenset(
-    [
-        "accuracy",
-        "f1_macro",
-        "f1",
-        "auroc",
-        "average_precision",
-        "r2",
-        "score",
-        "mean_iou",
-        "pixel_accuracy",
-        "ap50",
-        "precision",
-        "recall",
-    ]
-)
+_RATES = ("accuracy", "f1_macro", "f1", "auroc", "average_precision", "precision", "recall")
+HIGHER_IS_BETTER = frozenset((*_RATES, "r2", "score", "mean_iou", "pixel_accuracy", "ap50"))
 NEITHER = frozenset({"positive_rate", "zero_rate", "x1", "x2"})  # rates to be held beside the labels' own; coordinates
 SIGNAL_NAMES = ("loss", "weight", "sigma", "share", "available", "gate")
 

@@ -53,7 +53,7 @@ def resolve(spec: ExperimentSpec, problem: Problem) -> ExperimentSpec:
 
 
 def _completed(recommended: dict[str, Any], chosen: dict[str, Any]) -> TrainingSpec:
-    """What was chosen, and for the rest what is recommended. Phases chosen decide the epochs, epochs chosen stretch the phases."""
+    """What was chosen, for the rest what is recommended. Phases chosen decide the epochs, epochs chosen stretch phases."""
     values = {**recommended, **chosen}
     if values["trunk"] == "conv" and not values["channels"]:
         values |= CONVOLUTIONS
