@@ -2,15 +2,8 @@
 
     python -m benchmarks.landscape [--steps 50000] [--starts 5] [--json]
 
-Two losses on a plane with a ridge, a valley and two basins (Liu et al. NeurIPS 2021, scaled as in Navon et al. ICML 2022):
-
-    f1 = log max(|0.5(-x1-7) - tanh(-x2)|, 5e-6) + 6      c1 = max(tanh( 0.5 x2), 0)
-    f2 = log max(|0.5(-x1+3) + tanh(-x2) + 2|, 5e-6) + 6  c2 = max(tanh(-0.5 x2), 0)
-    h1 = ((-x1+7)^2 + 0.1(-x2-8)^2)/10 - 20               h2 = ((-x1-7)^2 + 0.1(-x2-8)^2)/10 - 20
-    L1 = 0.1 (f1 c1 + h1 c2)                              L2 = f2 c1 + h2 c2
-
-Every start of every arm is a lane; the weights come from the schemes' own `update`, the step is Adam's. The learning rate and
-clipping are controls: where they decide, it is not the method that does.
+The losses are in `mtl_core/landscape.py`. Every start of every arm is a lane; the weights come from the schemes' own
+`update`, the step is Adam's. The learning rate and clipping are controls: where they decide, it is not the method that does.
 """
 
 from __future__ import annotations
@@ -26,18 +19,14 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from mtl_core.landscape import LOWEST, STARTS, landscape, near_front
 from mtl_core.schemes import SCHEMES, Setup, Signals
 from mtl_core.schemes.base import combined
 from mtl_core.schemes.build import build_lanes, structure
 from mtl_core.schemes.maths.adam import Adam, adam_step
 from mtl_core.specs import ArmSpec, TaskSpec
 
-STARTS = ((-8.5, 7.5), (0.0, 0.0), (9.0, 9.0), (-7.5, -0.5), (9.0, -1.0))
 TASKS = (TaskSpec(name="L1", kind="regression"), TaskSpec(name="L2", kind="regression"))
-SCALE, FLOOR = 0.1, 5e-6
-LOWEST = {"L1": -2.0, "L2": -20.0}  # below both losses everywhere: what FAMO subtracts
-FRONT = ((-7.0, 7.0), (-8.4345, -8.3551))  # of the Pareto set: x1 from end to end, x2 from the ends to the middle
-NEAR = 0.1
 
 
 class Arm(NamedTuple):
@@ -74,50 +63,6 @@ def refusal(scheme: str, losses: Sequence[float]) -> str | None:
     if negative and SCHEMES[scheme].positive_losses:
         return f"{scheme} needs positive losses; {negative[0]}"
     return None
-
-
-# --- the landscape ---------------------------------------------------------------------------------------------------
-
-
-def landscape(points: Tensor) -> tuple[Tensor, Tensor]:
-    """Losses `[..., 2]` and their gradients `[..., task, coordinate]` at points `[..., 2]`, in closed form.
-
-    At x2 = 0 the maxima pass the gradient on, as torch.clamp does; otherwise the start (0, 0) would not move.
-    """
-    x1, x2 = points.unbind(-1)
-    wave, slope = x2.tanh(), 1 - x2.tanh() ** 2
-    above, below = (x2 >= 0).to(x1), (x2 <= 0).to(x1)
-    half = (0.5 * x2).tanh()
-    upper, upper_slope = half * above, 0.5 * (1 - half**2) * above
-    lower, lower_slope = -half * below, -0.5 * (1 - half**2) * below
-    log1, log2 = _log(0.5 * (-x1 - 7) + wave), _log(0.5 * (-x1 + 3) - wave + 2)
-    bowl1, bowl2 = (((x1 - side) ** 2 + 0.1 * (x2 + 8) ** 2) / 10 - 20 for side in (7, -7))
-    losses = torch.stack([SCALE * (log1[0] * upper + bowl1 * lower), log2[0] * upper + bowl2 * lower], -1)
-    parts = ((SCALE, log1, bowl1, slope, 7), (1.0, log2, bowl2, -slope, -7))
-    gradients = [
-        torch.stack(
-            [
-                scale * (-0.5 * log[1] * upper + (x1 - side) / 5 * lower),
-                scale * (log[1] * bend * upper + log[0] * upper_slope + (x2 + 8) / 50 * lower + bowl * lower_slope),
-            ],
-            -1,
-        )
-        for scale, log, bowl, bend, side in parts
-    ]
-    return losses, torch.stack(gradients, -2)
-
-
-def _log(inside: Tensor) -> tuple[Tensor, Tensor]:
-    """`log max(|a|, 5e-6) + 6` and its derivative with respect to a."""
-    size = inside.abs()
-    return size.clamp(min=FLOOR).log() + 6, torch.where(size >= FLOOR, 1 / inside, 0.0)
-
-
-def near_front(points: Tensor) -> Tensor:
-    """Whether points `[..., 2]` lie on the Pareto set, to within 0.1 in each coordinate."""
-    low = points.new_tensor([ends[0] - NEAR for ends in FRONT])
-    high = points.new_tensor([ends[1] + NEAR for ends in FRONT])
-    return ((points >= low) & (points <= high)).all(-1)
 
 
 # --- the descent -----------------------------------------------------------------------------------------------------

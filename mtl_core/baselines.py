@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from mtl_core.lanes.tensors import Rows, Tensors, to_tensors
+from mtl_core.lanes.tensors import Tensors, to_tensors
 from mtl_core.metrics import metrics
 from mtl_core.problem import SPLITS, problem_info
 from mtl_core.tasks import task_loss, zinb_nll
@@ -26,20 +26,21 @@ if TYPE_CHECKING:
 def with_baselines(problem: Problem) -> ProblemInfo:
     """The problem's description with loss and metrics of the constant predictor on every split, in float64."""
     data = to_tensors(problem, torch.float64, torch.device("cpu"))
-    constants = [constant_outputs(task, *train) for task, train in _columns(problem, data, data.splits[0])]
+    constants = [constant_outputs(task, *train) for task, train in zip(problem.tasks, data.columns(data.splits[0]), strict=True)]
     found: dict[str, dict[str, dict[str, float | None]]] = {}
     for name, rows in zip(SPLITS, data.splits, strict=True):
         found[name] = {}
-        for place, (task, (targets, valid)) in enumerate(_columns(problem, data, rows)):
+        for place, (task, (targets, valid)) in enumerate(zip(problem.tasks, data.columns(rows), strict=True)):
             found[name][task.name] = _judged(task, constants[place], targets, valid, data.scales[place])
     return problem_info(problem, found)
 
 
 def baseline_losses(problem: Problem, data: Tensors, split: int) -> Float[Tensor, " tasks"]:
     """Loss of the constant predictor on a split, by task; NaN for a task without labels there."""
-    train, rows = _columns(problem, data, data.splits[0]), _columns(problem, data, data.splits[split])
     losses = []
-    for (task, fitted_on), (_, (targets, valid)) in zip(train, rows, strict=True):
+    for task, fitted_on, (targets, valid) in zip(
+        problem.tasks, *map(data.columns, (data.splits[0], data.splits[split])), strict=True
+    ):
         outputs = constant_outputs(task, *fitted_on).expand(len(targets), -1)
         losses.append(task_loss(task, outputs, targets, valid) if valid.any() else targets.new_tensor(torch.nan))
     return torch.stack(losses)
@@ -49,9 +50,13 @@ def constant_outputs(
     task: TaskSpec, targets: Float[Tensor, "rows width"], valid: Bool[Tensor, "rows width"]
 ) -> Float[Tensor, " outputs"]:
     """Head outputs that do not look at the features, fitted on these labels."""
-    labels = targets[valid.any(-1)][:, 0]
     if task.kind in ("regression", "multi_output"):
         return torch.where(valid, targets, 0.0).sum(0) / valid.sum(0).clamp(min=1)
+    if task.kind == "function":
+        return targets.new_zeros(task.outputs)  # the origin
+    if task.grid:
+        return _constant_map(task, targets, valid)
+    labels = targets[valid.any(-1)][:, 0]
     if task.kind == "binary":
         rate = ((labels == 1).sum() + 1e-6) / (len(labels) + 2e-6)
         return torch.logit(rate.to(targets.dtype)).reshape(1)
@@ -60,6 +65,24 @@ def constant_outputs(
         return torch.log((counts + 1e-6) / (counts + 1e-6).sum())
     mean = labels.mean().clamp(min=1e-6) if len(labels) else targets.new_tensor(1.0)
     return mean.log().reshape(1) if task.loss == "poisson" else _fitted_zinb(mean, labels)
+
+
+def _constant_map(task: TaskSpec, targets: Tensor, valid: Tensor) -> Float[Tensor, " outputs"]:
+    """The same at every place: class shares, mean of each channel; of cells rate of objects, mean box, class shares."""
+    if task.kind == "segmentation":
+        counts = torch.bincount(targets[valid].long(), minlength=len(task.classes)).to(targets.dtype)
+        each = torch.log((counts + 1e-6) / (counts + 1e-6).sum())
+    elif task.kind == "dense_regression":
+        columns = (part.reshape(-1, task.outputs_a_place) for part in (torch.where(valid, targets, 0.0), valid))
+        total, count = (part.sum(0) for part in columns)
+        each = total / count.clamp(min=1)
+    else:
+        cells = targets[valid[:, 0]].reshape(-1, targets.shape[1] // task.places)
+        objects = cells[cells[:, 0] > 0.5]
+        shares = torch.stack([(objects[:, 5] == label).to(targets.dtype).mean() for label in range(len(task.classes))])
+        rates = torch.cat([cells[:, 0].mean().reshape(1), objects[:, 1:5].mean(0), shares]).nan_to_num(0.5)
+        each = torch.logit(rates, 1e-6)
+    return each.repeat(task.places)
 
 
 def _fitted_zinb(mean: Tensor, labels: Tensor) -> Tensor:
@@ -78,11 +101,6 @@ def _fitted_zinb(mean: Tensor, labels: Tensor) -> Tensor:
 
     search.step(negative_log_likelihood)
     return outputs.detach().clamp(-30, 30).to(labels.dtype)
-
-
-def _columns(problem: Problem, data: Tensors, rows: Rows) -> list[tuple[TaskSpec, tuple[Tensor, Tensor]]]:
-    parts = zip(data.by_task(rows.targets), data.by_task(rows.valid), strict=True)
-    return list(zip(problem.tasks, parts, strict=True))
 
 
 def _judged(

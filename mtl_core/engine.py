@@ -17,26 +17,26 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from mtl_core.baselines import baseline_losses
 from mtl_core.devices import choose_device
+from mtl_core.lanes.batches import Batches
 from mtl_core.lanes.checkpoints import pack, unpack
 from mtl_core.lanes.evaluate import evaluate
-from mtl_core.lanes.live import Batch, LiveLanes, Step
+from mtl_core.lanes.live import Step
 from mtl_core.lanes.memory import keep_freed_memory
-from mtl_core.lanes.models import head_owners, init_parameters, shape_of
-from mtl_core.lanes.optim import Optimizer
 from mtl_core.lanes.recorder import EpochSums, share
 from mtl_core.lanes.results import Outcome, run_results
-from mtl_core.lanes.rng import batch_order
-from mtl_core.lanes.tensors import Rows, to_tensors
-from mtl_core.lanes.weighing import Weighing, ordered
-from mtl_core.records import Channel, RunResult, Status, channels
-from mtl_core.schemes.base import Setup, Signals
+from mtl_core.lanes.start import rates, setup, start_lanes, trained_tasks
+from mtl_core.lanes.tensors import to_tensors
+from mtl_core.records import Channel, RunResult, Status, channels, metrics_of
+from mtl_core.schedule import Schedule
+from mtl_core.schemes.base import Signals
 from mtl_core.schemes.build import build
 from mtl_core.selection import Criterion, Watch, fixed_weights, selecting
+from mtl_core.shapes import shape_of
 from mtl_core.specs import ArmSpec, RunSpec, SelectionSpec
 
 if TYPE_CHECKING:
@@ -63,12 +63,18 @@ class Training:
         self._place = choose_device(device, self.dtype)
         self.device = self._place.type
         self.channels: tuple[Channel, ...] = channels(problem.tasks)
-        self.epochs, self.batch_size = training.epochs or 1, training.batch_size or 1
+        self.epochs, self.schedule = training.epochs or 1, Schedule.of(training)
         self.data = to_tensors(problem, self.dtype, self._place)
-        self.labelled = [np.array([v.any().item() for v in self.data.by_task(rows.valid)]) for rows in self.data.splits]
-        self.seeds = sorted({run.seed for run in runs})
+        self.shape = shape_of(problem, training)
+        seeds = sorted({run.seed for run in runs})
+        self.batches = Batches(self.data, seeds, training.batch_size or 1, self.shape.kept, self.shape.dropout)
+        trained = trained_tasks(problem, runs, self._place)
+        self.trained: Bool[np.ndarray, "runs tasks"] = trained.cpu().numpy()
+        self.labelled = [self.trained & _labelled(self.data.valid(rows)) for rows in self.data.splits]
+        refusing = [build(run.arm, problem.tasks).positive_losses for run in self.runs]  # a setting may decide it
+        self._refuses, self._refusing = any(refusing), torch.tensor(refusing, device=self._place)
         self.epoch, self.steps = 0, 0
-        self.live = self._start()
+        self.live = start_lanes(problem, self.runs, self.batches, self.dtype, self.shape)
         self.outcome = Outcome.start(len(runs), self.live.flat)
         self.watch = Watch.start(len(runs), len(problem.tasks))
         self.criterion: Criterion | None = None
@@ -86,7 +92,8 @@ class Training:
         while self.epoch < self.epochs and len(self.live.seats):
             sums = EpochSums(self.live.flat.new_zeros(len(self.live.seats), len(self.problem.tasks)))
             self.idle = torch.zeros_like(self.live.seats)
-            for batch in self._batches(self.epoch + 1):
+            self._enter(self.epoch + 1)
+            for batch in self.batches.of(self.epoch + 1):
                 step = self.live.step(batch)
                 sums.add(step.signals, step.weighed, step.labels)
                 self._note(step)
@@ -95,23 +102,21 @@ class Training:
                     breath = time.monotonic()
             yield self._end_epoch(sums)
 
-    def _batches(self, epoch: int) -> Iterator[Batch]:
-        """Minibatches in each seed's own order; the last may be smaller."""
-        train = self.data.splits[0]
-        order = torch.stack([batch_order(seed, epoch, len(train)) for seed in self.seeds]).to(self._place)
-        for rows in order.split(self.batch_size, 1):
-            yield self._batch(train, rows)
-
-    def _batch(self, train: Rows, rows: Int[Tensor, "seeds rows"]) -> Batch:
-        member = self.data.membership
-        parts = (train.features, train.targets, train.labels, train.head_labels)
-        features, targets, valid, heads = (part.index_select(0, rows.flatten()).unflatten(0, rows.shape) for part in parts)
-        labels = valid.sum(1) @ member
-        each = labels.clamp(min=1).reciprocal()
-        weights = valid * each.index_select(1, self.live.columns).unsqueeze(1)
-        head_weights = heads * each.index_select(1, self.live.optimizer.owners).unsqueeze(1)
-        elements = member.sum(0) * rows.shape[1]
-        return Batch(features, targets, weights, head_weights, labels, labels / elements)
+    def _enter(self, epoch: int) -> None:
+        """Train by the phase of this epoch; in its first epoch let start anew what the phase says."""
+        phase, first = self.schedule.phase(epoch)
+        live, runs = self.live, [self.runs[seat] for seat in self.live.seats.tolist()]
+        live.enter(phase)
+        live.optimizer.set_rates(*rates(runs, phase, live.flat))
+        if not first or epoch == 1:
+            return
+        self.watch.waited[:] = 0
+        if "optimizer" in phase.reset:
+            live.optimizer.forget()
+        if "weights" in phase.reset:
+            live.weighing = type(live.weighing).start(
+                live.arms, setup(self.problem, runs, self.batches, live.optimizer.lr, self.shape)
+            )
 
     def _note(self, step: Step) -> None:
         """Count the step; report lanes that have just diverged or that their scheme refuses."""
@@ -135,12 +140,13 @@ class Training:
         """Evaluate on validation, keep best parameters, stop lanes, and write the epoch down."""
         self.epoch += 1
         live, seats = self.live, self.live.seats.cpu().numpy()
-        losses, found = evaluate(live.flat, live.shape, self.problem.tasks, self.data, self.data.splits[1])
-        sigma = live.weighing.sigma(sums.loss)
+        losses, found = self.judge(live.flat, seats, 1)
+        sigma = torch.where(live.trained, live.weighing.sigma(sums.loss), torch.nan)
         train, train_total = sums.signals(sigma)
+        train[~self.trained[seats]] = np.nan
         validation, learned = self._validation_signals(losses, sigma)
         assert self.criterion is not None
-        criterion = self.criterion.of(seats)(losses, self.labelled[1])
+        criterion = self.criterion.of(seats)(losses, self.labelled[1][seats])
         self._watch_epoch(seats, criterion, learned, losses)
         values = np.full((len(self.runs), len(self.channels)), np.nan)
         parts = [train.reshape(len(seats), -1), validation.reshape(len(seats), -1), found]
@@ -152,26 +158,37 @@ class Training:
         self._resume_point = self._state()
         return EpochRecord(self.epoch, values, tuple(self.outcome.status))
 
+    def judge(self, flat: Tensor, seats: np.ndarray, split: int) -> tuple[np.ndarray, np.ndarray]:
+        """Raw losses and metrics of some lanes on a split; NaN for tasks that their arm does not train."""
+        losses, found = evaluate(flat, self.shape, self.problem.tasks, self.data, self.data.splits[split])
+        trained = self.trained[seats]
+        metrics = [len(metrics_of(task)) for task in self.problem.tasks]
+        return np.where(trained, losses, np.nan), np.where(np.repeat(trained, metrics, axis=1), found, np.nan)
+
     def _validation_signals(self, losses: np.ndarray, sigma: Tensor) -> tuple[np.ndarray, np.ndarray]:
         """The signals per task on validation, and the learned objective that a naive trainer would watch there."""
         raw = torch.tensor(losses, dtype=self.dtype, device=self._place)
-        valid = self.data.by_task(self.data.splits[1].valid)
+        valid = self.data.valid(self.data.splits[1])
         labelled = torch.stack([v.to(self.dtype).mean() for v in valid]).nan_to_num().expand_as(raw)
-        available = raw.isfinite() & (labelled > 0)
+        available = raw.isfinite() & (labelled > 0) & self.live.active
         weighed = self.live.weighing.look(Signals(torch.where(available, raw, 0.0), available, labelled))
         parts = share((weighed.weights * torch.where(available, raw, 0.0)).abs())
         columns = torch.stack([raw, weighed.weights, sigma, parts, labelled, weighed.gate], -1)
+        columns = torch.where(self.live.trained.unsqueeze(-1), columns, torch.nan)
         total = torch.where(available.any(-1), weighed.total, torch.nan)
         return columns.cpu().double().numpy(), total.cpu().double().numpy()
 
     def _watch_epoch(self, seats: np.ndarray, criterion: np.ndarray, learned: np.ndarray, losses: np.ndarray) -> None:
-        """Selection: by the fixed criterion or the primary task; the learned objective only beside it."""
-        selects, learned = criterion.copy(), learned.copy()
+        """Selection: by the fixed criterion or the primary task; the learned objective only beside it.
+
+        And that in the last phase only: across phases it is a sum over other tasks, or of states that started anew.
+        """
+        selects, learned = criterion.copy(), np.where(self.schedule.is_last(self.epoch), learned, np.nan)
         for lane, seat in enumerate(seats):
             selects[lane] = selecting(self.runs[seat].selection.stop, self.problem.tasks, criterion[lane], losses[lane])
             if self.outcome.status[seat] != "running":
                 selects[lane] = learned[lane] = np.nan
-            elif not np.isfinite(losses[lane][self.labelled[1]]).all():
+            elif not np.isfinite(losses[lane][self.labelled[1][seat]]).all():
                 self.outcome.end(int(seat), "diverged", f"diverged in epoch {self.epoch}", self.epoch - 1, self.steps)
                 selects[lane] = learned[lane] = np.nan
         deltas = np.array([stop.min_delta if (stop := self.runs[seat].selection.stop) else 0.0 for seat in seats])
@@ -184,7 +201,8 @@ class Training:
         for seat in seats:
             if self.outcome.status[seat] != "running":
                 continue
-            if why := self.watch.stops(seat, self.runs[seat].selection.stop, self.labelled[1]):
+            stop = self.runs[seat].selection.stop if self.schedule.is_last(self.epoch) else None
+            if why := self.watch.stops(seat, stop, self.labelled[1][seat]):
                 self.outcome.end(int(seat), "done", f"stopped early at epoch {self.epoch} ({why})", self.epoch, self.steps)
             elif self.epoch == self.epochs:
                 self.outcome.end(int(seat), "done", "", self.epoch, self.steps)
@@ -193,31 +211,6 @@ class Training:
             self.live = self.live.select(running)
 
     # --- before the first and after the last epoch --------------------------------------------------------------------
-
-    def _start(self) -> LiveLanes:
-        order = ordered([run.arm for run in self.runs])
-        runs = [self.runs[lane] for lane in order]
-        tasks, training = self.problem.tasks, self.runs[0].training
-        shape = shape_of(self.data.splits[0].features.shape[1], training.hidden or (), tasks)
-        flat = init_parameters(shape, [run.seed for run in runs], self.dtype).to(self._place)
-        column = {"dtype": self.dtype, "device": self._place}
-        lr = torch.tensor([[run.training.lr] for run in runs], **column)
-        decay = torch.tensor([[run.training.weight_decay or 0.0] for run in runs], **column)
-        labelled = self.problem.availability(0)
-        shares = torch.tensor([labelled[task.name] for task in tasks], **column)
-        steps = -(-len(self.data.splits[0]) // self.batch_size)
-        seeds = torch.tensor([[run.seed] for run in runs], device=self._place)
-        setup = Setup(tasks, (len(runs),), lr, steps, shares, seeds, shape.trunk_parameters)
-        arms = tuple(run.arm for run in runs)
-        weighing = Weighing.start(arms, setup)
-        refusing = [build(run.arm, tasks).positive_losses for run in self.runs]  # a setting may decide it
-        self._refuses, self._refusing = any(refusing), torch.tensor(refusing, device=self._place)
-        slots = torch.tensor([self.seeds.index(run.seed) for run in runs], device=self._place)
-        optimizer = Optimizer.start(
-            training.optimizer, flat, shape.trunk_parameters, head_owners(shape).to(self._place), lr, decay
-        )
-        nothing = flat.new_full((len(runs), len(tasks)), torch.nan)
-        return LiveLanes(tasks, shape, optimizer, weighing, arms, torch.tensor(order, device=self._place), slots, nothing)
 
     def _choose_criterion(self) -> Generator[None, None, None]:
         """Fixed weights and scale of every lane; `single_task` trains its references first."""
@@ -286,11 +279,16 @@ class Training:
         self.live.weighing.fill([[leaf.to(self._place) for leaf in leaves] for leaves in state["schemes"]])
         self.live.previous = state["previous"].to(self._place)
         if self.epoch:
-            *_, self.live.before = self._batches(self.epoch)
+            *_, self.live.before = self.batches.of(self.epoch)
         self.watch = Watch(**{name: tensor.numpy().copy() for name, tensor in state["watch"].items()})
         self.outcome = Outcome.restore(state["outcome"], self._place)
         if state["criterion"] is not None:
             self.criterion = Criterion(*(tensor.numpy() for tensor in state["criterion"]))
+
+
+def _labelled(valid: Sequence[Tensor]) -> Bool[np.ndarray, " tasks"]:
+    """Which tasks have a label."""
+    return np.array([bool(mine.any()) for mine in valid])
 
 
 def warm() -> None:

@@ -5,6 +5,8 @@ All lanes are judged on the same rows, so labels have no lane dimension. The nam
 - r2: mean over columns of `1 - SS_res / SS_tot` (scikit-learn's uniform average); NaN if the labels do not vary.
 - f1_macro: over the classes that occur in these labels; a class never predicted counts 0.
 - auroc: ties count one half; average_precision: the step-wise sum over distinct scores; both NaN with one class only.
+- mean_iou: over the classes that occur in these labels or are predicted there, places without a label left out.
+- precision, recall, ap50 of detection: `detection.py`.
 - positive_rate, zero_rate: predicted shares, to be held beside the labels' own (collapse shows as 0 or 1).
 """
 
@@ -17,6 +19,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from mtl_core import detection
 from mtl_core.tasks import element_loss, predicted_count, probability_of_zero
 
 if TYPE_CHECKING:
@@ -38,8 +41,15 @@ def metrics(
     """
     rows = valid.any(-1)
     outputs, targets, valid = outputs[:, rows], targets[rows], valid[rows]
-    if task.kind in ("regression", "multi_output"):
+    if task.kind in ("regression", "multi_output", "dense_regression"):
         return _errors(outputs, targets, valid, scale)
+    if task.kind == "detection":
+        return detection.metrics(task, outputs, targets)
+    if task.kind == "segmentation":
+        return _segmentation(outputs.unflatten(-1, (task.places, -1)), targets, valid)
+    if task.kind == "function":
+        value = element_loss(task, outputs, targets)[..., 0]
+        return {"value": _mean(value), "x1": _mean(outputs[..., 0]), "x2": _mean(outputs[..., 1])}
     labels = targets[:, 0]
     if task.kind == "binary":
         return _binary(outputs[..., 0], labels)
@@ -70,6 +80,21 @@ def _r2(residual: Tensor, true: Tensor, valid: Tensor) -> Tensor:
     varies = spread > 1e-12 * (centre**2 * count).clamp(min=torch.finfo(spread.dtype).tiny)
     columns = 1 - (residual**2).sum(-2)[:, varies] / spread[varies]
     return columns.mean(-1)
+
+
+def _segmentation(logits: Float[Tensor, "lanes rows places classes"], targets: Tensor, valid: Tensor) -> dict[str, Tensor]:
+    guessed, labels = logits.argmax(-1)[:, valid], targets[valid].long()
+    overlaps, present = [], []
+    for label in range(logits.shape[-1]):
+        mine, claimed = labels == label, guessed == label
+        both = (claimed & mine).sum(-1)
+        either = claimed.sum(-1) + mine.sum() - both
+        overlaps.append(both / either.clamp(min=1))
+        present.append(either > 0)
+    count = torch.stack(present).sum(0)
+    finite = logits.isfinite().flatten(1).all(1)
+    found = {"mean_iou": torch.stack(overlaps).sum(0) / count, "pixel_accuracy": (guessed == labels).to(logits.dtype).mean(-1)}
+    return {name: torch.where(finite, value.to(logits.dtype), torch.nan) for name, value in found.items()}
 
 
 def _binary(logits: Float[Tensor, "lanes rows"], labels: Float[Tensor, " rows"]) -> dict[str, Tensor]:

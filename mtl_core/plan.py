@@ -26,9 +26,8 @@ def plan(runs: Iterable[RunSpec], *, features: int = 1, tasks: int = 1, max_lane
 
 
 def _shape(run: RunSpec) -> tuple[str, ...]:
-    training = run.training
-    shared = (training.epochs, training.batch_size, training.hidden, training.optimizer, training.dtype)
-    return run.data.canonical(), *map(str, shared)
+    shared = run.training.model_copy(update={"lr": None, "weight_decay": None})
+    return run.data.canonical(), shared.canonical()
 
 
 def _split(runs: list[RunSpec], features: int, tasks: int, max_lanes: int) -> list[list[RunSpec]]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import Any
 
 from mtl_core.errors import SpecError, unknown
 from mtl_core.problem import Problem
 from mtl_core.schemes import check_tasks
+from mtl_core.shapes import shape_of
 from mtl_core.specs import ExperimentSpec, SelectionSpec, StopSpec, TrainingSpec
 
 MAX_PARAMETERS = 10_000_000  # of one model
@@ -36,6 +36,7 @@ def resolve(spec: ExperimentSpec, problem: Problem) -> ExperimentSpec:
     """Fill in what was left to the data, and check every task name against the problem. Raises SpecError."""
     names = [task.name for task in problem.tasks]
     _check_task_names(spec, names)
+    _check_phases(spec.training, names)
     recommended = {**DEFAULTS, **problem.training}
     stop = recommended.pop("stop", None)
     training = _completed(recommended, spec.training.model_dump(exclude_none=True))
@@ -78,8 +79,7 @@ def _stretched(phases: Sequence[dict[str, Any]], epochs: int) -> list[dict[str, 
 
 
 def _check_size(problem: Problem, training: TrainingSpec) -> None:
-    widths = [problem.features.shape[1], *(training.hidden or ()), sum(task.outputs for task in problem.tasks)]
-    parameters = sum((before + 1) * after for before, after in pairwise(widths))
+    parameters = shape_of(problem, training).parameters
     if parameters > MAX_PARAMETERS:
         raise SpecError(
             f"training.hidden: this model has {parameters:,} parameters and at most {MAX_PARAMETERS:,} are allowed; "
@@ -88,7 +88,7 @@ def _check_size(problem: Problem, training: TrainingSpec) -> None:
 
 
 def _check_shared(spec: ExperimentSpec, training: TrainingSpec) -> None:
-    if training.hidden:
+    if training.hidden or training.trunk != "mlp":
         return
     for name, arm in spec.arms.items():
         if arm.gradients is not None:
@@ -101,6 +101,9 @@ def _check_shared(spec: ExperimentSpec, training: TrainingSpec) -> None:
 def _check_task_names(spec: ExperimentSpec, names: list[str]) -> None:
     for name, arm in spec.arms.items():
         check_tasks(arm.scheme, arm.settings, names, where=f'Arm "{name}"')
+        for task in arm.tasks or ():
+            if task not in names:
+                raise SpecError(f'Arm "{name}", tasks: {unknown("task", task, names)}')
     named = list(spec.score or ())
     if isinstance(spec.selection.weights, dict):
         named += spec.selection.weights
@@ -111,3 +114,10 @@ def _check_task_names(spec: ExperimentSpec, names: list[str]) -> None:
     for task in named:
         if task not in names:
             raise SpecError(unknown("task", task, names))
+
+
+def _check_phases(training: TrainingSpec, names: list[str]) -> None:
+    for number, phase in enumerate(training.phases or (), start=1):
+        for task in (*(phase.tasks or ()), *(part for part in phase.frozen if part != "trunk")):
+            if task not in names:
+                raise SpecError(f"training.phases, phase {number}: {unknown('task', task, names)}")

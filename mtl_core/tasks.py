@@ -6,6 +6,10 @@ Losses (mean over valid elements, natural units of the kind, no 1/2 in the squar
     binary                     cross entropy on logits with optional weight of positives, or focal loss (Lin et al. 2017)
     multiclass                 cross entropy, optional label smoothing
     count                      zero-inflated negative binomial, or Poisson, negative log-likelihood
+    segmentation               cross entropy at each place of the map
+    dense_regression           absolute error, squared error, Huber at each place and channel
+    detection                  objectness, box and class terms of a grid detector (detection.py)
+    function                   a given function of the outputs (landscape.py)
 """
 
 from __future__ import annotations
@@ -18,9 +22,13 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn.functional import huber_loss, softplus
 
+from mtl_core import landscape
+from mtl_core.detection import grid_loss, grid_slope
+
 if TYPE_CHECKING:
     from mtl_core.specs import TaskSpec
 
+Elementwise = Callable[["TaskSpec", Tensor, Tensor], Tensor]
 LOG_DISPERSION_LIMIT = 8.0  # |ln r|: beyond it float32 loses the difference of two lgammas
 LOG_RATE_LIMIT = 30.0  # ln of a predicted count
 
@@ -29,7 +37,7 @@ def task_loss(
     task: TaskSpec,
     outputs: Float[Tensor, "*lanes rows outputs"],
     targets: Float[Tensor, "*lanes rows width"],
-    valid: Bool[Tensor, "*lanes rows width"],
+    valid: Bool[Tensor, "*lanes rows elements"],
 ) -> Float[Tensor, "*lanes"]:
     """Mean loss over valid elements; 0 where a lane has none (the caller knows that the task is absent).
 
@@ -37,20 +45,21 @@ def task_loss(
     """
     weights = valid.to(outputs.dtype)
     weights = weights / weights.sum((-2, -1), keepdim=True).clamp(min=1)
-    return weighted_loss(task, outputs.masked_fill(~valid, 0.0), targets, weights)
+    known = valid.repeat_interleave(task.outputs // task.elements, -1)
+    return weighted_loss(task, outputs.masked_fill(~known, 0.0), targets, weights)
 
 
 def weighted_loss(
     task: TaskSpec,
     outputs: Float[Tensor, "*lanes rows outputs"],
     targets: Float[Tensor, "*lanes rows width"],
-    weights: Float[Tensor, "*lanes rows width"],
+    weights: Float[Tensor, "*lanes rows elements"],
 ) -> Float[Tensor, "*lanes"]:
     """Sum of weighted element losses; outputs must already be 0 where the weight is."""
     return (element_loss(task, outputs, targets) * weights).sum((-2, -1))
 
 
-def element_loss(task: TaskSpec, outputs: Tensor, targets: Tensor) -> Float[Tensor, "*lanes rows width"]:
+def element_loss(task: TaskSpec, outputs: Tensor, targets: Tensor) -> Float[Tensor, "*lanes rows elements"]:
     """Loss of every element, unmasked."""
     return LOSSES[task.loss][0](task, outputs, targets)
 
@@ -100,6 +109,27 @@ def _cross_entropy(task: TaskSpec, logits: Tensor, classes: Tensor) -> Tensor:
 def _cross_entropy_slope(task: TaskSpec, logits: Tensor, classes: Tensor) -> Tensor:
     chosen = (classes == torch.arange(task.outputs, device=logits.device)).to(logits.dtype)
     return _log_shares(logits).exp_() - task.label_smoothing / task.outputs - (1 - task.label_smoothing) * chosen
+
+
+def _pixel_cross_entropy(task: TaskSpec, logits: Tensor, classes: Tensor) -> Tensor:
+    return _cross_entropy(task, logits.unflatten(-1, (task.places, -1)), classes.unsqueeze(-1)).squeeze(-1)
+
+
+def _pixel_cross_entropy_slope(task: TaskSpec, logits: Tensor, classes: Tensor) -> Tensor:
+    chosen = classes.unsqueeze(-1) == torch.arange(task.outputs_a_place, device=logits.device)
+    return (_log_shares(logits.unflatten(-1, (task.places, -1))).exp_() - chosen.to(logits.dtype)).flatten(-2)
+
+
+def _function(number: int) -> tuple[Elementwise, Elementwise]:
+    """The value of one of the landscape's functions at the outputs, and its slope; there is nothing to predict."""
+
+    def value(_: TaskSpec, points: Tensor, __: Tensor) -> Tensor:
+        return landscape.loss(number, points).unsqueeze(-1)
+
+    def slope(_: TaskSpec, points: Tensor, __: Tensor) -> Tensor:
+        return landscape.slope(number, points)
+
+    return value, slope
 
 
 def _binary(task: TaskSpec, logits: Tensor, labels: Tensor) -> Tensor:
@@ -173,7 +203,6 @@ def zinb_nll(outputs: Float[Tensor, "*lanes rows 3"], counts: Tensor) -> Tensor:
     return -torch.where(counts == 0, at_zero, positive)
 
 
-Elementwise = Callable[["TaskSpec", Tensor, Tensor], Tensor]
 LOSSES: dict[str, tuple[Elementwise, Elementwise]] = {  # by name: loss, slope
     "mse": (_squared, _squared_slope),
     "l1": (_absolute, _absolute_slope),
@@ -181,6 +210,10 @@ LOSSES: dict[str, tuple[Elementwise, Elementwise]] = {  # by name: loss, slope
     "bce": (_binary, _binary_slope),
     "focal": (_focal, _focal_slope),
     "ce": (_cross_entropy, _cross_entropy_slope),
+    "pixel_ce": (_pixel_cross_entropy, _pixel_cross_entropy_slope),
+    "grid": (grid_loss, grid_slope),
+    "landscape_1": _function(0),
+    "landscape_2": _function(1),
     "poisson": (_poisson, _poisson_slope),
     "zinb": (_zinb, _zinb_slope),
 }

@@ -13,12 +13,14 @@ from engine_cases import NAMES, TASKS, problem, train
 from mtl_core.baselines import with_baselines
 from mtl_core.code import PLAIN, plain_torch
 from mtl_core.engine import Training
-from mtl_core.lanes.models import init_parameters, shape_of, to_module
+from mtl_core.lanes.models import init_parameters
+from mtl_core.lanes.plain import to_module
 from mtl_core.lanes.rng import batch_order
 from mtl_core.problem import Problem
 from mtl_core.records import ProblemInfo
 from mtl_core.resolving import resolve
 from mtl_core.schemes.maths.randomness import normal, task_salts, uniform
+from mtl_core.shapes import Shape
 from mtl_core.specs import ExperimentSpec, parse_experiment
 
 BATCH, EPOCHS, SEED = 12, 6, 3  # 36 steps
@@ -125,7 +127,7 @@ def same_draws(module: types.ModuleType) -> None:
 
 def model_of(module: types.ModuleType, data: Problem) -> Any:
     """The file's model with the initial values of a lane."""
-    shape = shape_of(data.features.shape[1], HIDDEN, data.tasks)
+    shape = Shape(data.features.shape[1], HIDDEN, tuple(task.outputs for task in data.tasks))
     theirs = to_module(init_parameters(shape, [SEED], torch.float64), 0, shape)
     model = module.Model(data.features.shape[1]).double()
     model.load_state_dict(theirs.state_dict())

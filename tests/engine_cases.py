@@ -9,10 +9,12 @@ import torch
 from reference import Net, Run, Weighting, optimizer_for, prepared
 
 from mtl_core.engine import EpochRecord, Training
-from mtl_core.lanes.models import init_parameters, shape_of, to_module
+from mtl_core.lanes.models import init_parameters
+from mtl_core.lanes.plain import to_module
 from mtl_core.lanes.rng import batch_order
 from mtl_core.problem import Problem
 from mtl_core.records import Channel
+from mtl_core.shapes import Shape
 from mtl_core.specs import ArmSpec, DataSpec, RunSpec, SelectionSpec, TaskSpec, TrainingSpec
 
 ROWS = (70, 30, 30)  # training, validation, test
@@ -96,7 +98,7 @@ def columns(training: Training, records: list[EpochRecord], split: str, name: st
 
 def plain_net(data: Problem, seed: int, hidden: tuple[int, ...] = HIDDEN) -> Net:
     """A plain model with the initial values of a lane of this seed."""
-    shape = shape_of(data.features.shape[1], hidden, data.tasks)
+    shape = Shape(data.features.shape[1], hidden, tuple(task.outputs for task in data.tasks))
     theirs = to_module(init_parameters(shape, [seed], torch.float64), 0, shape)
     net = Net(data.features.shape[1], hidden, data.tasks)
     with torch.no_grad():

@@ -14,10 +14,10 @@ ROOT = Path(__file__).parent.parent
 CORE = ROOT / "mtl_core"
 
 LAYERS: tuple[tuple[str, ...], ...] = (  # a module may import its own layer and those above it in this list
-    ("errors", "deferred", "devices"),
+    ("errors", "deferred", "devices", "landscape", "own"),
     ("schemes",),
     ("fields", "specs", "links", "experiment_file"),
-    ("problem", "records", "resolving", "tasks", "metrics", "data"),
+    ("problem", "records", "schedule", "shapes", "resolving", "detection", "tasks", "metrics", "data"),
     ("selection", "lanes", "modules", "baselines"),
     ("plan", "engine", "store"),
     ("analysis", "export", "listing", "code", "lab", "plane", "calculator", "chooser"),
@@ -26,7 +26,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (  # a module may import its own layer and
 )
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 READERS = {"analysis", "export"}  # read arrays and the store only
-TRAINERS = {"engine", "lanes", "modules", "tasks", "metrics", "baselines", "selection"}
+TRAINERS = {"engine", "lanes", "modules", "tasks", "detection", "metrics", "baselines", "selection"}
 
 
 def _guarded(node: ast.AST) -> bool:

@@ -12,7 +12,7 @@ from engine_cases import NAMES, column, columns, train
 
 from mtl_core.code import plain_torch
 from mtl_core.engine import Training
-from mtl_core.lanes.models import to_module
+from mtl_core.lanes.plain import to_module
 
 
 def assert_follows(trained: Any, training: Training, records: Any, lane: int) -> None:

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from benchmarks import gradnorm_toy
-from benchmarks.landscape import STARTS, Arm, arms, descend, landscape, near_front, refusal
+from benchmarks.landscape import Arm, arms, descend, refusal
+from mtl_core.landscape import STARTS, landscape, loss, near_front, slope
 from mtl_core.specs import ArmSpec
 
 
@@ -30,6 +31,9 @@ def test_losses_and_gradients_of_the_landscape_are_the_published_ones() -> None:
     losses, jacobian = landscape(points.detach())
     torch.testing.assert_close(losses, expected.detach(), rtol=0, atol=1e-12)
     torch.testing.assert_close(jacobian, torch.stack(slopes, 1), rtol=1e-12, atol=1e-12)
+    for task in (0, 1):
+        torch.testing.assert_close(loss(task, points.detach()), losses[:, task], rtol=0, atol=0)
+        torch.testing.assert_close(slope(task, points.detach()), jacobian[:, task], rtol=0, atol=0)
 
 
 def test_every_arm_of_the_landscape_moves_and_stays_finite() -> None:

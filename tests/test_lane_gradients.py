@@ -8,9 +8,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from mtl_core.lanes import gradients
+from mtl_core.lanes import gradients, mlp
 from mtl_core.lanes.gradients import Section, take
-from mtl_core.lanes.models import Shape, forward, init_parameters, to_module, views
+from mtl_core.lanes.models import Model, Shape, init_parameters
+from mtl_core.lanes.plain import to_module
 
 SHAPE = Shape(5, (7, 6), (1, 3, 2, 1))
 LANES, ROWS = 5, 11
@@ -28,8 +29,8 @@ def _case(shape: Shape = SHAPE) -> tuple[Tensor, Tensor, Tensor]:
 
 def _taken(shape: Shape, sections: list[Section]) -> gradients.TakenGradients:
     flat, features, slopes = _case(shape)
-    layers = views(flat, shape)
-    return take(layers, forward(layers, features), slopes, shape, sections)
+    model = Model(shape, flat, torch.zeros_like(flat))
+    return take(model, model.forward(features, learn=True), slopes, sections)
 
 
 def _by_autograd(lane: int, shape: Shape, kind: str) -> Tensor:
@@ -62,7 +63,7 @@ def test_the_jacobian_is_autograds(shape: Shape) -> None:
 @pytest.mark.parametrize("kind", ["shared", "last_layer", "representation"])
 @pytest.mark.parametrize("numbers", [1, 1 << 30])
 def test_the_gramian_is_autograds_however_many_lanes_go_at_once(kind: Any, numbers: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gradients, "NUMBERS_AT_ONCE", numbers)
+    monkeypatch.setattr(mlp, "NUMBERS_AT_ONCE", numbers)
     taken = _taken(SHAPE, [Section(0, LANES, kind)])
     for lane in range(LANES):
         jacobian = _by_autograd(lane, SHAPE, kind)

@@ -12,7 +12,7 @@ from reference import Net, prepared, task_loss
 from torch import Tensor
 
 from mtl_core.engine import Training
-from mtl_core.lanes.models import to_module
+from mtl_core.lanes.plain import to_module
 from mtl_core.lanes.rng import batch_order
 from mtl_core.modules import MultiTaskLoss
 from mtl_core.schemes import SCHEMES

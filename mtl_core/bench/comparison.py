@@ -24,10 +24,12 @@ from torch import Tensor, nn
 from mtl_core.data import scenarios
 from mtl_core.engine import Training, warm
 from mtl_core.lanes.evaluate import evaluate
-from mtl_core.lanes.models import PlainModel, init_parameters, shape_of, to_module, views
+from mtl_core.lanes.models import init_parameters
+from mtl_core.lanes.plain import PlainModel, from_module, to_module
 from mtl_core.lanes.rng import batch_order
 from mtl_core.lanes.tensors import Rows, Tensors, to_tensors
 from mtl_core.resolving import resolve
+from mtl_core.shapes import shape_of
 from mtl_core.specs import ExperimentSpec, RunSpec, TaskSpec, parse_experiment
 from mtl_core.tasks import zinb_nll
 
@@ -59,7 +61,7 @@ def _measure(problem: Problem, spec: ExperimentSpec, repeats: int) -> dict[str, 
     work: dict[str, Callable[[], Any]] = {
         "plain": lambda: [plain_run(problem, data, run) for run in runs],
         "lanes": lambda: _lanes(problem, runs),
-        "bound": lambda: _products(problem, data, runs, steps),
+        "bound": lambda: _products(problem, runs, steps),
     }
     seconds: dict[str, list[tuple[float, float]]] = {name: [] for name in work}
     for _ in range(repeats):
@@ -110,16 +112,15 @@ def _lanes(problem: Problem, runs: list[RunSpec]) -> None:
         pass
 
 
-def _products(problem: Problem, data: Tensors, runs: list[RunSpec], steps: int) -> None:
+def _products(problem: Problem, runs: list[RunSpec], steps: int) -> None:
     """Forward, weight gradients and input gradients of every layer, nothing else."""
-    rows = data.splits[0].features
     size = runs[0].training.batch_size or 1
-    shape = shape_of(rows.shape[1], runs[0].training.hidden or (), problem.tasks)
-    layers = views(init_parameters(shape, [run.seed for run in runs], torch.float32), shape)
-    inputs = [torch.randn(len(runs), size, weight.shape[1]) for weight, _ in layers]
-    gradients = [torch.randn(len(runs), size, weight.shape[2]) for weight, _ in layers]
+    widths = shape_of(problem, runs[0].training).layers
+    layers = [torch.randn(len(runs), before, after) for before, after in widths]
+    inputs = [torch.randn(len(runs), size, before) for before, _ in widths]
+    gradients = [torch.randn(len(runs), size, after) for _, after in widths]
     for _ in range(steps):
-        for place, ((weight, _), given, gradient) in enumerate(zip(layers, inputs, gradients, strict=True)):
+        for place, (weight, given, gradient) in enumerate(zip(layers, inputs, gradients, strict=True)):
             torch.bmm(given, weight)
             torch.bmm(given.mT, gradient)
             if place:
@@ -132,7 +133,7 @@ def _products(problem: Problem, data: Tensors, runs: list[RunSpec], steps: int) 
 def plain_run(problem: Problem, data: Tensors, run: RunSpec) -> PlainModel:
     """One run as most people write it: equal weights, or Kendall's log-variances as parameters of the optimizer."""
     train, tasks = data.splits[0], problem.tasks
-    shape = shape_of(train.features.shape[1], run.training.hidden or (), tasks)
+    shape = shape_of(problem, run.training)
     model = to_module(init_parameters(shape, [run.seed], torch.float32), 0, shape)
     log_variances = nn.Parameter(torch.zeros(len(tasks)))
     learned = run.arm.scheme == "uncertainty"
@@ -144,8 +145,7 @@ def plain_run(problem: Problem, data: Tensors, run: RunSpec) -> PlainModel:
             optimizer.zero_grad()
             (_kendall(tasks, losses, log_variances) if learned else torch.stack(losses).mean()).backward()
             optimizer.step()
-        flat = torch.cat([part.reshape(-1) for part in _in_lane_order(model)]).detach().unsqueeze(0)
-        evaluate(flat, shape, tasks, data, data.splits[1])
+        evaluate(from_module(model).unsqueeze(0), shape, tasks, data, data.splits[1])
     return model
 
 
@@ -156,8 +156,8 @@ def _kendall(tasks: tuple[TaskSpec, ...], losses: list[Tensor], log_variances: T
 
 def plain_losses(outputs: list[Tensor], tasks: tuple[TaskSpec, ...], data: Tensors, split: Rows, rows: Tensor) -> list[Tensor]:
     """Task losses of one minibatch, masked by selecting the labelled rows."""
-    targets, valid = data.by_task(split.targets[rows]), data.by_task(split.valid[rows])
-    return [_plain_loss(*columns) for columns in zip(tasks, outputs, targets, valid, strict=True)]
+    columns = zip(tasks, outputs, data.columns(split), strict=True)
+    return [_plain_loss(task, mine, targets[rows], valid[rows]) for task, mine, (targets, valid) in columns]
 
 
 def _plain_loss(task: TaskSpec, outputs: Tensor, targets: Tensor, valid: Tensor) -> Tensor:
@@ -171,11 +171,3 @@ def _plain_loss(task: TaskSpec, outputs: Tensor, targets: Tensor, valid: Tensor)
     if task.kind == "multiclass":
         return nn.functional.cross_entropy(outputs[labelled], targets[labelled, 0].long())
     return zinb_nll(outputs[labelled], targets[labelled]).mean()
-
-
-def _in_lane_order(model: PlainModel) -> list[Tensor]:
-    """The parameters as a lane keeps them, so that the same evaluation judges both."""
-    trunk = [layer for layer in model.trunk if isinstance(layer, nn.Linear)]
-    heads = [layer for layer in model.heads if isinstance(layer, nn.Linear)]
-    parts = [part for layer in trunk for part in (layer.weight.mT, layer.bias)]
-    return [*parts, *(torch.cat([head.weight, head.bias.unsqueeze(1)], 1) for head in heads)]

@@ -19,9 +19,11 @@ from torch import Tensor
 from mtl_core.bench.comparison import machine, plain_losses
 from mtl_core.bench.problems import SIZES, mixed_heads
 from mtl_core.engine import Training, warm
-from mtl_core.lanes.models import init_parameters, shape_of, to_module
+from mtl_core.lanes.models import init_parameters
+from mtl_core.lanes.plain import to_module
 from mtl_core.lanes.tensors import to_tensors
 from mtl_core.schemes import SCHEMES
+from mtl_core.shapes import shape_of
 from mtl_core.specs import ArmSpec, DataSpec, RunSpec, SelectionSpec, TrainingSpec
 
 if TYPE_CHECKING:
@@ -119,7 +121,7 @@ def _lane_steps(problem: Problem, training: TrainingSpec, scheme: str) -> Steps:
         for _ in range(LANES // 8)
     ]
     lanes = Training(problem, runs, "cpu")
-    batches = cycle(islice(lanes._batches(1), 8))
+    batches = cycle(islice(lanes.batches.of(1), 8))
 
     def step(count: int) -> None:
         for batch in islice(batches, count):
@@ -142,7 +144,7 @@ def _torchjd_steps(problem: Problem, training: TrainingSpec, scheme: str) -> Ste
 
     data = to_tensors(problem, torch.float32, torch.device("cpu"))
     train, tasks = data.splits[0], problem.tasks
-    shape = shape_of(train.features.shape[1], training.hidden or (), tasks)
+    shape = shape_of(problem, training)
     model = to_module(init_parameters(shape, [0], torch.float32), 0, shape)
     optimizer = torch.optim.Adam(model.parameters(), lr=training.lr or 1e-3)
     aggregator = TORCHJD[scheme](aggregation, len(tasks))

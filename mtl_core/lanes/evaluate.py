@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mtl_core.lanes.models import Layer, Shape, forward, views
+from mtl_core.lanes.models import Model, Shape
 from mtl_core.lanes.tensors import Rows, Tensors
 from mtl_core.metrics import metrics
 from mtl_core.records import metrics_of
@@ -24,31 +24,17 @@ OUTPUTS_AT_ONCE = 1 << 25
 
 
 def outputs_of(flat: Float[Tensor, "lanes parameters"], shape: Shape, features: Float[Tensor, "rows features"]) -> Tensor:
-    """Head outputs `[lanes, rows, heads]` of every lane on shared rows."""
-    first, *rest = views(flat, shape)
-    widest = max(outputs for _, outputs in shape.layers)
-    rows = max(1, NUMBERS_AT_ONCE // (len(flat) * widest))
-    pieces = []
-    for piece in features.split(rows):
-        wide = _shared_product(first, piece)
-        pieces.append(forward(rest, wide.relu_())[-1] if rest else wide)
-    return torch.cat(pieces, 1) if pieces else features.new_zeros(len(flat), 0, sum(shape.heads))
-
-
-def _shared_product(layer: Layer, features: Float[Tensor, "rows features"]) -> Float[Tensor, "lanes rows width"]:
-    """All lanes read the same rows, so the first layer is one wide matrix product."""
-    weight, bias = layer
-    lanes, inputs, outputs = weight.shape
-    wide: Tensor = features @ weight.movedim(1, 0).reshape(inputs, lanes * outputs)
-    by_lane: Tensor = wide.unflatten(1, (lanes, outputs)).movedim(1, 0)
-    return by_lane + bias.unsqueeze(1)
+    """Outputs `[lanes, rows, outputs]` of every lane on shared rows."""
+    rows = max(1, NUMBERS_AT_ONCE // (len(flat) * shape.widest))
+    model = Model(shape, flat)
+    return torch.cat([model.forward(piece).outputs for piece in features.split(rows)], 1)
 
 
 def evaluate(
     flat: Float[Tensor, "lanes parameters"], shape: Shape, tasks: Sequence[TaskSpec], data: Tensors, rows: Rows
 ) -> tuple[Float[np.ndarray, "lanes tasks"], Float[np.ndarray, "lanes metrics"]]:
-    """Raw task losses and, task after task, the metrics of `records.METRICS`; NaN for a task without labels here."""
-    lanes = max(1, OUTPUTS_AT_ONCE // max(1, len(rows) * sum(shape.heads)))
+    """Raw task losses and, task after task, the metrics of `records.metrics_of`; NaN for a task without labels here."""
+    lanes = max(1, OUTPUTS_AT_ONCE // max(1, len(rows) * sum(task.outputs for task in tasks)))
     pieces = [_evaluate(piece, shape, tasks, data, rows) for piece in flat.split(lanes)]
     losses, found = zip(*pieces, strict=True)
     return np.concatenate(losses), np.concatenate(found)
@@ -57,9 +43,8 @@ def evaluate(
 @torch.no_grad()
 def _evaluate(flat: Tensor, shape: Shape, tasks: Sequence[TaskSpec], data: Tensors, rows: Rows) -> tuple[np.ndarray, np.ndarray]:
     outputs = split_outputs(tasks, outputs_of(flat, shape, rows.features))
-    columns = zip(tasks, outputs, data.by_task(rows.targets), data.by_task(rows.valid), data.scales, strict=True)
     losses, found = [], []
-    for task, mine, targets, valid, scale in columns:
+    for task, mine, (targets, valid), scale in zip(tasks, outputs, data.columns(rows), data.scales, strict=True):
         if not valid.any():
             losses.append(flat.new_full((len(flat),), torch.nan))
             found += [losses[-1].cpu().double()] * len(metrics_of(task))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -10,11 +11,12 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from mtl_core.lanes.gradients import Jacobian, TakenGradients, take
-from mtl_core.lanes.models import Layer, Shape, backward_heads, backward_trunk, forward, views
+from mtl_core.lanes.models import Forward, Model, Shape
 from mtl_core.lanes.optim import Optimizer
 from mtl_core.lanes.weighing import Weighed, Weighing, sections
 from mtl_core.schemes import SCHEMES
 from mtl_core.schemes.base import Signals
+from mtl_core.specs import PhaseSpec
 from mtl_core.tasks import element_loss, element_slope, split_outputs
 
 if TYPE_CHECKING:
@@ -26,14 +28,24 @@ class Batch(NamedTuple):
 
     features: Float[Tensor, "seeds rows features"]
     targets: Float[Tensor, "seeds rows columns"]
-    weights: Float[Tensor, "seeds rows columns"]  # 1/(valid elements of the task) where there is a label, else 0
-    head_weights: Float[Tensor, "seeds rows heads"]  # the same by head output
+    weights: Float[Tensor, "seeds rows elements"]  # 1/(valid elements of the task) where there is a label, else 0
+    output_weights: Float[Tensor, "seeds rows outputs"]  # the same by output
     labels: Float[Tensor, "seeds tasks"]  # valid elements
     shares: Float[Tensor, "seeds tasks"]  # valid elements over all elements
+    keep: Float[Tensor, "seeds rows units"] | None = None  # factors of dropout
 
     def of(self, slots: Int[Tensor, " lanes"]) -> Batch:
         """Each lane's own, by its seed's place."""
-        return Batch(*(part.index_select(0, slots) for part in self))
+        return Batch(*(None if part is None else part.index_select(0, slots) for part in self))  # type: ignore[arg-type]
+
+    def only(self, active: Bool[Tensor, "lanes tasks"], by_output: Bool[Tensor, "lanes outputs"], by_element: Tensor) -> Batch:
+        """The same where the labels of all other tasks are not there."""
+        return self._replace(
+            weights=self.weights * by_element.unsqueeze(1),
+            output_weights=self.output_weights * by_output.unsqueeze(1),
+            labels=self.labels * active,
+            shares=self.shares * active,
+        )
 
 
 class Step(NamedTuple):
@@ -58,13 +70,15 @@ class LiveLanes:
     seats: Int[Tensor, " lanes"]
     slots: Int[Tensor, " lanes"]
     previous: Float[Tensor, "lanes tasks"]  # losses of the step before, NaN where absent
+    trained: Bool[Tensor, "lanes tasks"]  # tasks that each lane's arm trains
 
     def __post_init__(self) -> None:
         self.flat = self.optimizer.flat
-        self.layers, self.gradients = views(self.flat, self.shape), views(self.optimizer.gradient, self.shape)
+        self.model = Model(self.shape, self.flat, self.optimizer.gradient)
         device = self.flat.device
-        widths = torch.tensor([task.width for task in self.tasks])
-        self.columns = torch.arange(len(widths)).repeat_interleave(widths).to(device)  # task of each target column
+        self.elements = _owners([task.elements for task in self.tasks], device)  # task of each loss element
+        self.outputs = _owners([task.outputs for task in self.tasks], device)  # of each output of the model
+        self.heads = _owners(self.shape.heads, device)  # of each output of a head at a place of the trunk's map
         self.frozen = torch.zeros(len(self.flat), dtype=torch.bool, device=device)
         self.sections = sections(self.arms)
         self.by_weights = min((one.first for one in self.sections if one.gradients == "shared"), default=len(self.arms))
@@ -73,33 +87,49 @@ class LiveLanes:
         again = ["revisited" in SCHEMES[arm.scheme].needs for arm in self.arms]
         self.again = torch.tensor(again, device=device).nonzero().flatten()
         self.before: Batch | None = None  # the last step's minibatch
+        self.enter(PhaseSpec(epochs=1))
+
+    def enter(self, phase: PhaseSpec) -> None:
+        """Train as the phase says from the next step on: which tasks are active, what is frozen."""
+        names = [task.name for task in self.tasks]
+        active = torch.tensor([phase.tasks is None or name in phase.tasks for name in names], device=self.flat.device)
+        self.active = self.trained & active
+        self.some_inactive = not bool(self.active.all())
+        self.moving = torch.tensor([name not in phase.frozen for name in names], device=self.flat.device)
+        self.trunk_moves = "trunk" not in phase.frozen and self.shape.trunk_parameters > 0
+        self.phase = phase
 
     def step(self, batch: Batch) -> Step:
         """Forward, weigh, backward, optimize. What a task's absence takes out of the step keeps its parameters: its head,
         and with no task at all (or in a frozen lane) the trunk."""
-        mine = batch.of(self.slots)
+        mine = self._of(batch, slice(None))
         revisited = self._revisited()
-        seen, losses, slopes = self._forward(mine, self.layers)
+        done, losses, slopes = self._forward(mine, self.model, learn=True)
         signals, slopes, diverged = self._signals(losses, slopes, mine)
         if revisited is not None:
             signals = signals._replace(previous=self.previous, revisited=revisited)
-        jacobian = None
+        jacobian, at_heads = None, self.model.at_places(slopes)
         if self.sections:
-            taken = take(self.layers, seen, slopes, self.shape, self.sections)
+            taken = take(self.model, done, at_heads, self.sections)
             signals, jacobian, overflowed = self._with_gradients(signals, taken, mine)
             diverged += overflowed
         weighed = self.weighing.step(signals, jacobian)
         takes_part = signals.available & (weighed.gate > 0)
-        self._backward(seen, slopes, weighed, takes_part)
-        self.optimizer.step(takes_part)
+        self._backward(done, at_heads, weighed, takes_part)
+        self.optimizer.step(takes_part, trunk=self.trunk_moves, heads=self.moving)
         self.before, self.previous = batch, torch.where(signals.available, signals.losses, torch.nan)
         idle = ~takes_part.any(-1)
         return Step(signals, weighed, mine.labels, idle, diverged)
 
-    def _forward(self, batch: Batch, layers: list[Layer]) -> tuple[list[Tensor], Tensor, Tensor]:
-        seen = forward(layers, batch.features)
-        losses, slopes = self._losses(seen[-1].masked_fill_(batch.head_weights == 0, 0.0), batch)
-        return seen, losses, slopes
+    def _of(self, batch: Batch, lanes: slice | Tensor) -> Batch:
+        """What some of the lanes read: their seed's rows, with the labels of the tasks that are active in them."""
+        mine, active = batch.of(self.slots[lanes]), self.active[lanes]
+        return mine.only(active, active[:, self.outputs], active[:, self.elements]) if self.some_inactive else mine
+
+    def _forward(self, batch: Batch, model: Model, *, learn: bool) -> tuple[Forward, Tensor, Tensor]:
+        done = model.forward(batch.features, batch.keep, learn=learn)
+        losses, slopes = self._losses(done.outputs.masked_fill_(batch.output_weights == 0, 0.0), batch)
+        return done, losses, slopes
 
     def _revisited(self) -> Tensor | None:
         """Losses of the last batch under the present parameters, in lanes that ask for them; NaN elsewhere."""
@@ -107,8 +137,8 @@ class LiveLanes:
             return None
         found = torch.full_like(self.previous, torch.nan)
         if self.before is not None:
-            layers = [(weight[self.again], bias[self.again]) for weight, bias in self.layers]
-            _, losses, _ = self._forward(self.before.of(self.slots[self.again]), layers)
+            model = Model(self.shape, self.flat[self.again])
+            _, losses, _ = self._forward(self._of(self.before, self.again), model, learn=False)
             found[self.again] = losses
         return torch.where(self.previous.isnan(), torch.nan, found)
 
@@ -125,39 +155,31 @@ class LiveLanes:
             jacobian = jacobian.only(signals.available)
         return signals, jacobian, self._break_down(signals.available, ~finite, batch)
 
-    def _backward(self, seen: list[Tensor], slopes: Tensor, weighed: Weighed, takes_part: Tensor) -> None:
+    def _backward(self, done: Forward, slopes: Tensor, weighed: Weighed, takes_part: Tensor) -> None:
         """Heads of all lanes; the trunk by a reverse pass where there are only weights, from the direction where there is one."""
-        at_outputs = slopes * self._by_output(weighed.weights)
-        at_heads = at_outputs
+        at_heads = at_outputs = slopes * self._by_head(weighed.weights)
         if self.unweighted is not None:
             factors = torch.where(self.unweighted, takes_part * weighed.gate, weighed.weights)
-            at_heads = slopes * self._by_output(factors)
-        backward_heads(seen[-2], at_heads, self.gradients[-1])
-        some = slice(0, self.by_weights)
-        if self.by_weights:
-            layers, into = ([(weight[some], bias[some]) for weight, bias in those] for those in (self.layers, self.gradients))
-            backward_trunk(layers, [part[some] for part in seen], at_outputs[some], into)
+            at_heads = slopes * self._by_head(factors)
+        heads, trunk = self.model.heads, self.model.trunk
+        heads.backward(done.passed.representation, done.hidden, at_heads)
+        if self.by_weights and self.trunk_moves:
+            some = slice(0, self.by_weights)
+            trunk.backward(done.passed, heads.at_representation(done.hidden, at_outputs, some), some)
         if weighed.direction is not None:
-            self._follow(weighed.direction)
+            trunk.follow(weighed.direction)
 
-    def _follow(self, direction: Float[Tensor, "last_lanes parameters"]) -> None:
-        """Take a direction, which has a weight as [out, in], for the trunk's gradient."""
-        pieces = iter(direction.split(self.shape.trunk_pieces, -1))
-        for into_weight, into_bias in self.gradients[:-1]:
-            into_weight[self.by_weights :].mT.copy_(next(pieces).view_as(into_weight[self.by_weights :].mT))
-            into_bias[self.by_weights :].copy_(next(pieces))
-
-    def _by_output(self, by_task: Tensor) -> Float[Tensor, "lanes 1 heads"]:
-        return by_task.index_select(1, self.optimizer.owners).unsqueeze(1)
+    def _by_head(self, by_task: Tensor) -> Float[Tensor, "lanes 1 heads"]:
+        return by_task.index_select(1, self.heads).unsqueeze(1)
 
     def _losses(self, outputs: Float[Tensor, "lanes rows heads"], batch: Batch) -> tuple[Tensor, Tensor]:
-        """Raw losses `[lanes, tasks]`, and the derivative of each with respect to its head's outputs, side by side."""
+        """Raw losses `[lanes, tasks]`, and the derivative of each with respect to its task's outputs, side by side."""
         columns = (self.tasks, split_outputs(self.tasks, outputs), batch.targets.split([task.width for task in self.tasks], -1))
         elements = torch.cat([element_loss(*mine) for mine in zip(*columns, strict=True)], -1)
         slopes = torch.cat([element_slope(*mine) for mine in zip(*columns, strict=True)], -1)
         sums = (elements * batch.weights).sum(1)
-        losses = sums.new_zeros(len(sums), len(self.tasks)).index_add_(1, self.columns, sums)
-        return losses, slopes.mul_(batch.head_weights)
+        losses = sums.new_zeros(len(sums), len(self.tasks)).index_add_(1, self.elements, sums)
+        return losses, slopes.mul_(batch.output_weights)
 
     def _signals(self, losses: Tensor, slopes: Tensor, batch: Batch) -> tuple[Signals, Tensor, list[int]]:
         """What schemes may see, the slopes of the tasks that take part, and the lanes that diverge now."""
@@ -166,7 +188,9 @@ class LiveLanes:
         signals = Signals(torch.where(available, losses, 0.0), available, batch.shares)
         if bool(finite.all()):  # the usual case
             return signals, slopes, []
-        kept = torch.where(self._by_output(available), slopes, 0.0)  # a task left out must not put its NaN into the trunk
+        kept = torch.where(
+            available[:, self.outputs].unsqueeze(1), slopes, 0.0
+        )  # a task left out must not put its NaN into the trunk
         return signals, kept, self._break_down(available, ~finite, batch)
 
     def _break_down(self, available: Tensor, broken: Tensor, batch: Batch) -> list[int]:
@@ -179,7 +203,13 @@ class LiveLanes:
         """The same without the lanes that have ended."""
         optimizer, weighing = self.optimizer.select(keep), self.weighing.select(keep)
         arms = tuple(arm for arm, kept in zip(self.arms, keep.tolist(), strict=True) if kept)
-        chosen = (part[keep] for part in (self.seats, self.slots, self.previous))
+        chosen = (part[keep] for part in (self.seats, self.slots, self.previous, self.trained))
         less = LiveLanes(self.tasks, self.shape, optimizer, weighing, arms, *chosen)
         less.before = self.before
+        less.enter(self.phase)
         return less
+
+
+def _owners(widths: Sequence[int], device: torch.device) -> Int[Tensor, " units"]:
+    """Which task each of the units belongs to that lie side by side, task after task."""
+    return torch.arange(len(widths), device=device).repeat_interleave(torch.tensor(widths, device=device))

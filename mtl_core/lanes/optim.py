@@ -2,7 +2,8 @@
 
 Adam, AdamW and SGD without momentum as in `torch.optim` (default betas and epsilon; the trunk by its fused kernels).
 Absence is what it is in a plain loop that sums the losses of the tasks that are there: a parameter without gradient is not
-touched. So the head of an absent task keeps its parameters, moments and step count, and a lane without any task keeps all.
+touched. So the head of an absent task keeps its parameters, moments and step count, and a lane without any task keeps all. A part
+that is frozen is not touched either.
 """
 
 from __future__ import annotations
@@ -11,10 +12,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor
 
+from mtl_core.lanes.heads import row_blocks
 from mtl_core.schemes.maths.adam import BETA1, BETA2, EPSILON
+from mtl_core.shapes import Shape
+
+Block = tuple[Tensor, Tensor, Tensor, Tensor]  # parameters, gradient, moments: [lanes, units, weights + 1] each
+CLIP_EPSILON = 1e-6  # of torch.nn.utils.clip_grad_norm_
 
 
 @dataclass
@@ -22,11 +28,12 @@ class Optimizer:
     """State of all lanes; updated in place. The trunk's columns come first, then the heads'."""
 
     kind: str  # adam, adamw, sgd
-    trunk: int  # columns of the trunk
-    owners: Int[Tensor, " heads"]  # task of each head output
+    shape: Shape
+    clip: float  # bound on the length of a lane's gradient; 0: none
     flat: Float[Tensor, "lanes parameters"]
     gradient: Float[Tensor, "lanes parameters"]
     lr: Float[Tensor, "lanes 1"]
+    trunk_lr: Float[Tensor, "lanes 1"]
     weight_decay: Float[Tensor, "lanes 1"]
     mean: Float[Tensor, "lanes parameters"]
     square: Float[Tensor, "lanes parameters"]
@@ -34,35 +41,64 @@ class Optimizer:
     head_steps: Float[Tensor, "lanes tasks"]
 
     @staticmethod
-    def start(kind: str, flat: Tensor, trunk: int, owners: Tensor, lr: Tensor, weight_decay: Tensor) -> Optimizer:
+    def start(kind: str, shape: Shape, flat: Tensor, lr: Tensor, weight_decay: Tensor, clip: float = 0.0) -> Optimizer:
         """Before the first step."""
         steps = torch.zeros(len(flat), dtype=torch.float32, device=flat.device)
-        head_steps = flat.new_zeros(len(flat), int(owners.max()) + 1)
+        head_steps = flat.new_zeros(len(flat), len(shape.heads))
         blank = [torch.zeros_like(flat) for _ in range(3)]
-        return Optimizer(kind, trunk, owners, flat, blank[0], lr, weight_decay, blank[1], blank[2], steps, head_steps)
+        return Optimizer(kind, shape, clip, flat, blank[0], lr, lr, weight_decay, blank[1], blank[2], steps, head_steps)
 
     def __post_init__(self) -> None:
         """The trunk as one tensor a lane, lanes with equal numbers together, as the kernels want them."""
         buffers = (self.flat, self.gradient, self.mean, self.square)
-        self._trunk = [list(buffer[:, : self.trunk].unbind(0)) for buffer in buffers] + [list(self.steps.unbind(0))]
-        self._heads = [buffer[:, self.trunk :].unflatten(1, (len(self.owners), -1)) for buffer in buffers]  # a row per output
+        trunk = self.shape.trunk_parameters
+        self._trunk = [list(buffer[:, :trunk].unbind(0)) for buffer in buffers] + [list(self.steps.unbind(0))]
+        self._heads: list[Block] = list(zip(*(row_blocks(self.shape, buffer) for buffer in buffers), strict=True))
+        self._owners = [torch.tensor(rows.owners, device=self.flat.device) for rows in self.shape.head_rows]
         self._decays = bool((self.weight_decay > 0).any())
+        self.set_rates(self.lr, self.trunk_lr)
+
+    def set_rates(self, lr: Float[Tensor, "lanes 1"], trunk_lr: Float[Tensor, "lanes 1"]) -> None:
+        """Learning rates from now on."""
+        self.lr, self.trunk_lr = lr, trunk_lr
         self._alike: dict[tuple[float, float], list[int]] = {}
-        for lane, numbers in enumerate(zip(self.lr[:, 0].tolist(), self.weight_decay[:, 0].tolist(), strict=True)):
+        for lane, numbers in enumerate(zip(trunk_lr[:, 0].tolist(), self.weight_decay[:, 0].tolist(), strict=True)):
             self._alike.setdefault(numbers, []).append(lane)
 
-    def step(self, takes_part: Bool[Tensor, "lanes tasks"]) -> None:
-        """One step with what `gradient` holds."""
-        everyone = bool(takes_part.all())
-        out = set() if everyone else set((~takes_part.any(-1)).nonzero().flatten().tolist())
-        for (lr, weight_decay), lanes in self._alike.items():
-            taking = [lane for lane in lanes if lane not in out] if out else lanes
-            if taking:
-                self._step_trunk(*([rows[lane] for lane in taking] for rows in self._trunk), lr=lr, weight_decay=weight_decay)
-        self.head_steps += takes_part
-        after = self._stepped_heads()
-        for old, new in zip((self._heads[0], *self._heads[2:]), after, strict=True):
-            old.copy_(new if everyone else torch.where(self._by_output(takes_part), new, old))
+    def forget(self) -> None:
+        """Start anew: no moments, no steps."""
+        for part in self.memory:
+            part.zero_()
+
+    def step(
+        self, takes_part: Bool[Tensor, "lanes tasks"], *, trunk: bool = True, heads: Bool[Tensor, " tasks"] | None = None
+    ) -> None:
+        """One step with what `gradient` holds. `trunk` False: it is frozen; `heads`: those that are not."""
+        moving = takes_part if heads is None else takes_part & heads
+        if self.clip:
+            self._clip(moving, trunk=trunk)
+        if trunk and self.shape.trunk_parameters:
+            out = set() if bool(takes_part.all()) else set((~takes_part.any(-1)).nonzero().flatten().tolist())
+            for (lr, weight_decay), lanes in self._alike.items():
+                taking = [lane for lane in lanes if lane not in out] if out else lanes
+                if taking:
+                    self._step_trunk(*([rows[lane] for lane in taking] for rows in self._trunk), lr=lr, weight_decay=weight_decay)
+        self.head_steps += moving
+        everyone = bool(moving.all())
+        for block, owners in zip(self._heads, self._owners, strict=True):
+            flat, _, mean, square = block
+            after = self._stepped(block, owners)
+            for old, new in zip((flat, mean, square), after, strict=True):
+                old.copy_(new if everyone else torch.where(_by_unit(moving, owners), new, old))
+
+    def _clip(self, moving: Tensor, *, trunk: bool) -> None:
+        """Shorten each lane's gradient, of the parts that move, to `clip` where it is longer (as clip_grad_norm_)."""
+        size = self.shape.trunk_parameters
+        squares = [self.gradient[:, :size].square().sum(1)] if trunk else []
+        for (_, gradient, _, _), owners in zip(self._heads, self._owners, strict=True):
+            squares.append((gradient * _by_unit(moving, owners)).square().sum((1, 2)))
+        length = torch.stack(squares).sum(0).sqrt()
+        self.gradient.mul_((self.clip / (length + CLIP_EPSILON)).clamp(max=1).unsqueeze(1))
 
     def _step_trunk(
         self,
@@ -81,9 +117,9 @@ class Optimizer:
         kernel = torch._fused_adamw_ if self.kind == "adamw" else torch._fused_adam_
         kernel(flat, gradient, mean, square, [], steps, amsgrad=False, beta1=BETA1, beta2=BETA2, eps=EPSILON, **common)
 
-    def _stepped_heads(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Parameters and moments of all heads after a step, each with its own task's step count."""
-        flat, gradient, mean, square = self._heads
+    def _stepped(self, block: Block, owners: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Parameters and moments of a block of heads after a step, each with its own task's step count."""
+        flat, gradient, mean, square = block
         if self._decays and self.kind == "adamw":
             flat = flat * (1 - self.lr * self.weight_decay).unsqueeze(-1)
         elif self._decays:
@@ -94,11 +130,8 @@ class Optimizer:
         square = (square * BETA2).addcmul_(gradient, gradient, value=1 - BETA2)
         steps = self.head_steps.clamp(min=1)
         size, root = self.lr / (1 - BETA1**steps), (1 - BETA2**steps).sqrt()
-        denominator = square.sqrt().div_(self._by_output(root)).add_(EPSILON)
-        return flat - (mean / denominator).mul_(self._by_output(size)), mean, square
-
-    def _by_output(self, by_task: Tensor) -> Float[Tensor, "lanes heads 1"]:
-        return by_task.index_select(1, self.owners).unsqueeze(-1)
+        denominator = square.sqrt().div_(_by_unit(root, owners)).add_(EPSILON)
+        return flat - (mean / denominator).mul_(_by_unit(size, owners)), mean, square
 
     @property
     def memory(self) -> tuple[Tensor, ...]:
@@ -107,5 +140,9 @@ class Optimizer:
 
     def select(self, keep: Bool[Tensor, " lanes"]) -> Optimizer:
         """The same for some of the lanes."""
-        parts = [part[keep] for part in (self.flat, self.gradient, self.lr, self.weight_decay, *self.memory)]
-        return Optimizer(self.kind, self.trunk, self.owners, *parts)
+        parts = (self.flat, self.gradient, self.lr, self.trunk_lr, self.weight_decay, *self.memory)
+        return Optimizer(self.kind, self.shape, self.clip, *(part[keep] for part in parts))
+
+
+def _by_unit(by_task: Float[Tensor, "lanes tasks"], owners: Tensor) -> Float[Tensor, "lanes units 1"]:
+    return by_task.index_select(1, owners).unsqueeze(-1)

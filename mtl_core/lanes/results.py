@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mtl_core.lanes.evaluate import evaluate
 from mtl_core.problem import SPLITS
 from mtl_core.records import RunResult, Status, metrics_of
 from mtl_core.selection import regret
@@ -94,9 +93,9 @@ def run_results(training: Training) -> list[RunResult]:
     """Evaluate the kept parameters of every lane on every split, and put all that is known together."""
     kept = {"best": training.outcome.best, "final": training.outcome.final, "counterfactual": training.outcome.counterfactual}
     judged = {
-        (at, name): evaluate(flat, training.live.shape, training.problem.tasks, training.data, rows)
+        (at, name): training.judge(flat, np.arange(len(training.runs)), split)
         for at, flat in kept.items()
-        for name, rows in zip(SPLITS, training.data.splits, strict=True)
+        for split, name in enumerate(SPLITS)
         if at != "counterfactual" or name == "test"
     }
     return [_result(training, lane, judged) for lane in range(len(training.runs))]
@@ -123,8 +122,8 @@ def _result(training: Training, lane: int, judged: Judged) -> RunResult:
     here, there = (outcome.losses[epoch - 1][lane] for epoch in (selected, counterfactual))
     values = [float(outcome.criteria[epoch - 1][lane]) for epoch in (selected, counterfactual)]
     test_here, test_there = judged["best", "test"][0][lane], judged["counterfactual", "test"][0][lane]
-    test = [float(mine(losses[None], training.labelled[2])[0]) for losses in (test_here, test_there)]
-    counted = mine.counted(training.labelled[1])[0] > 0
+    test = [float(mine(losses[None], training.labelled[2][lane])[0]) for losses in (test_here, test_there)]
+    counted = mine.counted(training.labelled[1][lane])[0] > 0
     return RunResult(
         **common,
         selected_epoch=selected,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,13 +17,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Rows:
-    """One split: features, all targets side by side, and which of their elements are labels."""
+    """One split: features, all targets side by side, and which of their loss elements have a label."""
 
     features: Float[Tensor, "rows features"]
     targets: Float[Tensor, "rows columns"]  # 0 where there is no label
-    valid: Bool[Tensor, "rows columns"]
-    labels: Float[Tensor, "rows columns"]  # the same as 1 and 0
-    head_labels: Float[Tensor, "rows heads"]  # by head output: a class or count label speaks for its whole head
+    valid: Bool[Tensor, "rows elements"]
+    labels: Float[Tensor, "rows elements"]  # the same as 1 and 0
+    output_labels: Float[Tensor, "rows outputs"]  # by output: a class or count label speaks for all of its outputs
 
     def __len__(self) -> int:
         return len(self.features)
@@ -36,59 +35,74 @@ class Tensors:
 
     splits: tuple[Rows, Rows, Rows]  # train, validation, test
     widths: tuple[int, ...]  # target columns of each task
-    membership: Float[Tensor, "columns tasks"]  # 1 where a target column belongs to a task
+    elements: tuple[int, ...]  # loss elements of each task: one a target column, but one for all cells of a detection
+    outputs: tuple[int, ...]  # outputs of the model for each task
+    membership: Float[Tensor, "elements tasks"]  # 1 where a loss element belongs to a task
     scales: tuple[Float[np.ndarray, " width"], ...]  # by task: what one unit of a target column is in original units
 
-    def by_task(self, columns: Tensor) -> list[Tensor]:
-        """Cut the concatenated target columns into tasks."""
-        return list(columns.split(list(self.widths), -1))
+    def columns(self, rows: Rows) -> list[tuple[Tensor, Tensor]]:
+        """Targets `[rows, width]` and which loss elements have a label, `[rows, elements]`, by task."""
+        return list(zip(rows.targets.split(self.widths, -1), self.valid(rows), strict=True))
+
+    def valid(self, rows: Rows) -> list[Tensor]:
+        """Which loss elements have a label, by task."""
+        return list(rows.valid.split(self.elements, -1))
 
 
 def to_tensors(problem: Problem, dtype: torch.dtype, device: torch.device) -> Tensors:
     """Standardise, scale and move. Arithmetic in float64, then `dtype`."""
     train = problem.split == 0
-    features = _standardised(np.asarray(problem.features, dtype=np.float64), train)
-    scales = [_scale(task, np.asarray(problem.targets[task.name], dtype=np.float64)[train]) for task in problem.tasks]
-    scaled = [
-        (np.asarray(problem.targets[task.name], dtype=np.float64) - mean) / scale
-        for task, (mean, scale) in zip(problem.tasks, scales, strict=True)
-    ]
-    targets = np.concatenate(scaled, axis=1)
+    features = _standardised(np.asarray(problem.features, dtype=np.float64), train, problem.input_shape)
+    scales, values, labelled = [], [], []
+    for task in problem.tasks:
+        target = np.asarray(problem.targets[task.name], dtype=np.float64)
+        mean, scale = _scale(task, target[train])
+        known = np.isfinite(target)
+        scales.append(scale)
+        values.append(np.where(known, (target - mean) / scale, 0.0))
+        labelled.append(known[:, : task.elements])
+    targets, valid = np.concatenate(values, axis=1), np.concatenate(labelled, axis=1)
+    known_outputs = np.concatenate([by_output(task, mine) for task, mine in zip(problem.tasks, labelled, strict=True)], axis=1)
 
     def tensor(values: np.ndarray) -> Tensor:
         return torch.tensor(values, dtype=dtype, device=device)
 
     def rows(split: int) -> Rows:
         inside = problem.split == split
-        valid = np.isfinite(targets[inside])
-        values = tensor(np.where(valid, targets[inside], 0.0))
-        heads = tensor(_by_head(problem.tasks, valid))
-        return Rows(tensor(features[inside]), values, torch.tensor(valid, device=device), tensor(valid), heads)
+        known = torch.tensor(valid[inside], device=device)
+        return Rows(tensor(features[inside]), tensor(targets[inside]), known, known.to(dtype), tensor(known_outputs[inside]))
 
-    widths = tuple(task.width for task in problem.tasks)
-    membership = np.repeat(np.eye(len(widths)), widths, axis=0)
-    return Tensors((rows(0), rows(1), rows(2)), widths, tensor(membership), tuple(scale for _, scale in scales))
-
-
-def _by_head(tasks: Sequence[TaskSpec], valid: np.ndarray) -> np.ndarray:
-    ends = np.cumsum([task.width for task in tasks])[:-1]
-    parts = zip(tasks, np.split(valid, ends, axis=1), strict=True)
-    return np.concatenate([np.broadcast_to(mine, (len(mine), task.outputs)) for task, mine in parts], axis=1)
+    elements = tuple(task.elements for task in problem.tasks)
+    membership = np.repeat(np.eye(len(elements)), elements, axis=0)
+    widths, outputs = tuple(task.width for task in problem.tasks), tuple(task.outputs for task in problem.tasks)
+    return Tensors((rows(0), rows(1), rows(2)), widths, elements, outputs, tensor(membership), tuple(scales))
 
 
-def _standardised(features: np.ndarray, train: np.ndarray) -> np.ndarray:
-    mean, scale = features[train].mean(0), features[train].std(0)
-    standard: np.ndarray = (features - mean) / np.where(scale > 1e-12 * np.maximum(np.abs(mean), 1e-300), scale, 1.0)
-    return standard
+def by_output(task: TaskSpec, elements: np.ndarray) -> np.ndarray:
+    """What is said of a task's loss elements, `[rows, elements]`, said of its outputs, `[rows, outputs]`."""
+    return np.repeat(elements, task.outputs // task.elements, axis=1)
+
+
+def _standardised(features: np.ndarray, train: np.ndarray, input_shape: tuple[int, ...]) -> np.ndarray:
+    """By column; images and sequences by channel, over all their places."""
+    if input_shape:
+        columns = features.reshape(len(features), input_shape[0], -1)
+        mean, scale = columns[train].mean((0, 2))[:, None], columns[train].std((0, 2))[:, None]
+    else:
+        columns, mean, scale = features, features[train].mean(0), features[train].std(0)
+    standard = (columns - mean) / np.where(scale > 1e-12 * np.maximum(np.abs(mean), 1e-300), scale, 1.0)
+    return np.asarray(standard.reshape(features.shape))
 
 
 def _scale(task: TaskSpec, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation per target column of a scaled regression task; 0 and 1 for every other."""
+    """Mean and standard deviation by target column of a scaled regression task (of a map by channel); 0 and 1 for others."""
     width = targets.shape[1]
-    if task.kind not in ("regression", "multi_output") or not task.scaled:
+    if task.kind not in ("regression", "multi_output", "dense_regression") or not task.scaled:
         return np.zeros(width), np.ones(width)
-    seen = np.isfinite(targets)
+    columns = targets.reshape(-1, task.outputs_a_place) if task.grid else targets
+    seen = np.isfinite(columns)
     count = np.maximum(seen.sum(0), 1)
-    mean = np.where(seen, targets, 0.0).sum(0) / count
-    scale = np.sqrt((np.where(seen, targets - mean, 0.0) ** 2).sum(0) / count)
-    return mean, np.where(scale > 1e-12 * np.maximum(np.abs(mean), 1e-300), scale, 1.0)
+    mean = np.where(seen, columns, 0.0).sum(0) / count
+    scale = np.sqrt((np.where(seen, columns - mean, 0.0) ** 2).sum(0) / count)
+    scale = np.where(scale > 1e-12 * np.maximum(np.abs(mean), 1e-300), scale, 1.0)
+    return np.tile(mean, task.places), np.tile(scale, task.places)

@@ -1,0 +1,107 @@
+"""The multi-layer perceptron as a trunk of lanes: linear layers with ReLU and dropout, forward and reverse by hand.
+
+A layer is a block `[in + 1, out]` of the buffer: its weights, then its biases.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from typing_extensions import override
+
+from mtl_core.lanes.trunk import Passed, Trunk
+from mtl_core.shapes import Shape
+
+Layer = tuple[Tensor, Tensor]  # weight [lanes, in, out], bias [lanes, out]
+NUMBERS_AT_ONCE = 400_000  # of the reverse pass of a group of lanes: what stays in the processor's cache
+
+
+class MlpTrunk(Trunk):
+    """`passed.memory` holds the features and every activation, the representation last."""
+
+    def __init__(self, shape: Shape, flat: Float[Tensor, "lanes parameters"], gradient: Tensor | None) -> None:
+        self.shape, self.lanes = shape, len(flat)
+        self.layers = views(flat, shape)
+        self.gradients = [] if gradient is None else views(gradient, shape)
+
+    @override
+    def forward(self, features: Tensor, keep: Tensor | None, *, learn: bool) -> Passed:
+        masks = [] if keep is None else keep.split(self.shape.kept, -1)
+        seen = [features]
+        for number, (weight, bias) in enumerate(self.layers):
+            if seen[-1].dim() == 2:
+                out = _shared_product(weight, bias, seen[-1])
+            else:
+                out = torch.baddbmm(bias.unsqueeze(1), seen[-1], weight)
+            out.relu_()
+            if masks:
+                out.mul_(masks[number])
+            seen = [*seen, out] if learn else [out]
+        last = seen[-1]
+        return Passed(last if last.dim() == 3 else last.expand(self.lanes, -1, -1), seen)
+
+    @override
+    def backward(self, passed: Passed, gradient: Tensor, lanes: slice) -> None:
+        seen = [part[lanes] for part in passed.memory]
+        for number in reversed(range(len(self.layers))):
+            torch.ops.aten.threshold_backward(gradient, seen[number + 1], 0, grad_input=gradient)  # through the ReLU, in place
+            if self.shape.dropout:
+                gradient.mul_(1 / (1 - self.shape.dropout))  # what was dropped is 0 behind the ReLU already
+            into_weight, into_bias = self.gradients[number]
+            into_weight[lanes] = torch.bmm(seen[number].mT, gradient)
+            into_bias[lanes] = gradient.sum(1)
+            if number:
+                gradient = torch.bmm(gradient, self.layers[number][0][lanes].mT)
+
+    @override
+    def fill(self, parts: Sequence[Tensor], passed: Passed, gradient: Tensor, lanes: slice) -> None:
+        seen = [part[lanes] for part in passed.memory]
+        number = len(self.layers) - 1
+        for part, bias in zip(reversed(parts[::2]), reversed(parts[1::2]), strict=True):
+            some, rows, tasks, width = gradient.shape
+            passes = torch.gt(seen[number + 1], 0, out=torch.empty_like(seen[number + 1]))
+            if self.shape.dropout:
+                passes.mul_(1 / (1 - self.shape.dropout))
+            gradient.mul_(passes.unsqueeze(2))  # through the ReLU, in place
+            wide = gradient.view(some, rows, tasks * width)
+            torch.bmm(wide.mT, seen[number], out=part.view(some, tasks * width, -1))
+            torch.sum(gradient, 1, out=bias)
+            if part is not parts[0]:
+                weight = self.layers[number][0][lanes]
+                gradient = torch.bmm(gradient.view(some, rows * tasks, width), weight.mT).view(some, rows, tasks, -1)
+            number -= 1
+
+    @override
+    def follow(self, direction: Tensor) -> None:
+        pieces = iter(direction.split(self.shape.trunk_pieces, -1))
+        for into_weight, into_bias in self.gradients:
+            last = slice(len(into_weight) - len(direction), None)
+            into_weight[last].mT.copy_(next(pieces).view_as(into_weight[last].mT))
+            into_bias[last].copy_(next(pieces))
+
+    @override
+    def groups(self, first: int, last: int, numbers: int) -> Iterator[slice]:
+        at_once = max(1, NUMBERS_AT_ONCE // numbers)
+        return (slice(start, min(start + at_once, last)) for start in range(first, last, at_once))
+
+
+def views(flat: Float[Tensor, "lanes parameters"], shape: Shape) -> list[Layer]:
+    """Weights and biases of the trunk as views into a flat buffer."""
+    layers, start = [], 0
+    for inputs, outputs in shape.layers[:-1]:
+        end = start + (inputs + 1) * outputs
+        block = flat[:, start:end].unflatten(1, (inputs + 1, outputs))
+        layers.append((block[:, :-1], block[:, -1]))
+        start = end
+    return layers
+
+
+def _shared_product(weight: Tensor, bias: Tensor, features: Float[Tensor, "rows features"]) -> Float[Tensor, "lanes rows width"]:
+    """All lanes read the same rows, so the first layer is one wide matrix product."""
+    lanes, inputs, outputs = weight.shape
+    wide: Tensor = features @ weight.movedim(1, 0).reshape(inputs, lanes * outputs)
+    by_lane: Tensor = wide.unflatten(1, (lanes, outputs)).movedim(1, 0)
+    return by_lane + bias.unsqueeze(1)

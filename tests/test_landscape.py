@@ -1,0 +1,51 @@
+"""The landscape as arrays: the same values as for tensors, and a Pareto front on which no step helps both losses."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from mtl_core.landscape import FRONT, LOWEST, STARTS, front, landscape, near_front
+
+
+def test_arrays_and_tensors_give_the_same_losses_and_gradients() -> None:
+    points = np.random.default_rng(0).uniform(-10, 10, (4, 50, 2))
+    points[0, : len(STARTS)] = STARTS
+    for drawn, trained in zip(landscape(points), landscape(torch.from_numpy(points)), strict=True):
+        np.testing.assert_allclose(drawn, trained.numpy(), rtol=1e-12, atol=1e-14)
+
+
+def test_on_the_bottom_of_the_ridge_values_are_finite_and_the_logarithm_has_no_slope() -> None:
+    x2 = 3.0
+    ridge = np.array([[7 - 2 * np.tanh(x2), x2], [-7 + 2 * np.tanh(x2), x2]])
+    losses, gradients = landscape(ridge)
+    assert np.isfinite(losses).all()
+    assert np.isfinite(gradients).all()
+    assert gradients[0, 1, 0] == 0
+    assert gradients[1, 0, 0] == 0
+
+
+def test_on_the_front_the_gradients_are_opposite_and_the_losses_trade_off() -> None:
+    points = front(101)
+    losses, gradients = landscape(points)
+    inner = gradients[1:-1]
+    unit = inner / np.linalg.norm(inner, axis=-1, keepdims=True)
+    np.testing.assert_allclose((unit[:, 0] * unit[:, 1]).sum(-1), -1, atol=1e-6)
+    assert (np.diff(losses[:, 0]) < 0).all()
+    assert (np.diff(losses[:, 1]) > 0).all()
+    assert near_front(points).all()
+    np.testing.assert_allclose(points[[0, -1], 1], FRONT[1][0], atol=1e-3)
+    np.testing.assert_allclose(points[50, 1], FRONT[1][1], atol=1e-3)
+
+
+def test_no_drawn_point_is_better_on_both_losses_than_a_point_of_the_front() -> None:
+    anywhere, _ = landscape(np.random.default_rng(1).uniform(-12, 12, (20_000, 2)))
+    best, _ = landscape(front(31))
+    assert not (anywhere[:, None] < best).all(-1).any()
+
+
+def test_famos_bounds_are_below_both_losses() -> None:
+    points = np.stack(np.meshgrid(np.linspace(-12, 12, 200), np.linspace(-14, 12, 200)), -1)
+    losses, _ = landscape(points)
+    assert losses[..., 0].min() > LOWEST["L1"]
+    assert losses[..., 1].min() > LOWEST["L2"]
