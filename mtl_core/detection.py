@@ -110,7 +110,7 @@ def metrics(
 ) -> dict[str, Tensor]:
     """AP@50, and precision and recall of the boxes with a score of at least 0.5 (precision is NaN without any).
 
-    ap50 is the mean over the classes that occur of the area under the precision envelope, all points, as in PASCAL VOC since 2010.
+    ap50 is the mean over the classes that occur of the area under the precision envelope, all points, as in PASCAL VOC 2010.
     A box's score is its object's probability times its class's; of overlapping boxes of one class the best stays (IoU 0.5).
     """
     cells = targets.unflatten(-1, (task.places, -1))

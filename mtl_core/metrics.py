@@ -41,7 +41,7 @@ def metrics(
     """
     rows = valid.any(-1)
     outputs, targets, valid = outputs[:, rows], targets[rows], valid[rows]
-    if task.kind in ("regression", "multi_output", "dense_regression"):
+    if task.is_regression:
         return _errors(outputs, targets, valid, scale)
     if task.kind == "detection":
         return detection.metrics(task, outputs, targets)

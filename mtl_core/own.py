@@ -57,9 +57,7 @@ def make_known(factory: Callable[[], nn.Module], input_shape: tuple[int, ...]) -
         torch.manual_seed(0)  # so that equal factories make equal modules, which the digest takes in
         module = factory()
     if not isinstance(module, nn.Module):
-        raise SpecError(
-            f"trunk is a function that returns a new nn.Module each time it is called, not a {type(module).__name__}."
-        )
+        raise SpecError(f"trunk is a function that returns a new nn.Module at each call, not a {type(module).__name__}.")
     _check(module)
     with torch.no_grad():
         try:

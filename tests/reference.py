@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 from reference_losses import TWINS
+from reference_maps import map_loss
 from reference_schemes import Twin
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812  (its usual name)
@@ -29,6 +30,8 @@ from mtl_core.specs import ArmSpec, GateSpec, TaskSpec
 
 def task_loss(task: TaskSpec, output: Tensor, target: Tensor) -> Tensor | None:
     """Loss of one task on one batch; NaN in `target` is a missing label; None without any label."""
+    if task.grid:
+        return map_loss(task, output, target)
     valid = torch.isfinite(target)
     if not valid.any():
         return None
@@ -268,8 +271,12 @@ def prepared(problem: Problem, split: int) -> tuple[Tensor, dict[str, Tensor]]:
     """Features standardised and regression targets z-scored by the training rows, in double precision; NaN stays NaN."""
     train, inside = problem.split == 0, problem.split == split
     x = np.asarray(problem.features, dtype=np.float64)
-    spread = x[train].std(0)
-    x = (x - x[train].mean(0)) / np.where(spread > 0, spread, 1)
+    if problem.input_shape:  # images and sequences by channel
+        x = x.reshape(len(x), problem.input_shape[0], -1)
+        x = ((x - x[train].mean((0, 2))[:, None]) / x[train].std((0, 2))[:, None]).reshape(len(x), -1)
+    else:
+        spread = x[train].std(0)
+        x = (x - x[train].mean(0)) / np.where(spread > 0, spread, 1)
     targets = {}
     for task in problem.tasks:
         y = np.asarray(problem.targets[task.name], dtype=np.float64)

@@ -84,7 +84,7 @@ def likelihood(task: TaskSpec, form: str) -> tuple[float, float]:
         return 0.5, 0.5
     if task.loss == "l1":
         return 1.0, 1.0  # Laplace: |d|/b + ln b
-    return (0.5, 0.5) if task.kind in ("regression", "multi_output") else (1.0, 0.5)
+    return (0.5, 0.5) if task.kind in ("regression", "multi_output", "dense_regression") else (1.0, 0.5)
 
 
 class UncertaintyTwin(Twin):

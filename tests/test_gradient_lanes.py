@@ -234,7 +234,7 @@ def test_a_task_whose_gradient_overflows_is_left_out() -> None:
     place = [int(seat) for seat in training.live.seats].index(0)
     head = training.live.model.heads.blocks[0][:, sum(task.outputs for task in kept) :, :-1].mT
     head[place] = 1e200  # its gradient in the trunk is as large; the L1 loss of 1e200 is still finite
-    batch = next(iter(training._batches(1)))
+    batch = next(iter(training.batches.of(1)))
     step = training.live.step(batch)
     assert not step.signals.available[place, -1]
     assert step.weighed.weights[place, -1] == 0

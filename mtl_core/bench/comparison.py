@@ -150,7 +150,7 @@ def plain_run(problem: Problem, data: Tensors, run: RunSpec) -> PlainModel:
 
 
 def _kendall(tasks: tuple[TaskSpec, ...], losses: list[Tensor], log_variances: Tensor) -> Tensor:
-    halves = torch.tensor([0.5 if task.kind in ("regression", "multi_output") else 1.0 for task in tasks])
+    halves = torch.tensor([0.5 if task.is_regression else 1.0 for task in tasks])
     return (halves * torch.exp(-log_variances) * torch.stack(losses) + log_variances / 2).sum()
 
 
@@ -164,7 +164,7 @@ def _plain_loss(task: TaskSpec, outputs: Tensor, targets: Tensor, valid: Tensor)
     if not valid.any():
         return outputs.sum() * 0
     labelled = valid[:, 0]
-    if task.kind in ("regression", "multi_output"):
+    if task.is_regression:
         return nn.functional.mse_loss(outputs[valid], targets[valid])
     if task.kind == "binary":
         return nn.functional.binary_cross_entropy_with_logits(outputs[labelled], targets[labelled])

@@ -104,7 +104,7 @@ class Uncertainty:
 def _likelihood(task: TaskSpec, form: str) -> tuple[float, float]:
     if form == "shared_half":
         return 0.5, 0.5
-    if task.kind in ("regression", "multi_output"):
+    if task.is_regression:
         return (1.0, 1.0) if task.loss == "l1" else (0.5, 0.5)
     return 1.0, 0.5
 

@@ -113,7 +113,7 @@ def _check(spec: ExperimentSpec, arm: ArmSpec) -> None:
 
 def _head(spec: ExperimentSpec, info: ProblemInfo, arm_name: str, whole: str) -> str:
     training, selection = spec.training, spec.selection
-    regressions = (task for task in info.tasks if task.kind in ("regression", "multi_output"))
+    regressions = (task for task in info.tasks if task.is_regression)
     baseline = None
     if selection.scale == "baseline":
         baseline = Source(fill("BASELINE = $losses  # validation losses of the constant predictor", losses=_baseline(info)))

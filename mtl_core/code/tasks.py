@@ -113,7 +113,7 @@ def _call(task: TaskSpec) -> str:
 
 def labels(task: TaskSpec) -> str:
     """Random targets of a task, for a file that shows that it runs: `rows` of them."""
-    if task.kind in ("regression", "multi_output"):
+    if task.is_regression:
         return f"torch.randn(rows, {task.width})"
     if task.kind == "count":
         return "torch.randint(5, (rows, 1)).float()"

@@ -1,8 +1,8 @@
 """From the outputs of heads at the places of a trunk's map to the outputs of tasks, and back.
 
 Heads see one place of the map. A task with a grid gets, at each place, the outputs of all finer places inside it (sub-pixel
-convolution, Shi et al., CVPR 2016); a task without one gets the mean over the map (global average pooling: the mean of a linear
-head's outputs is its output for the mean).
+convolution, Shi et al., CVPR 2016); a task without one gets the mean of its head's outputs over the map (for a linear head its
+output for the mean: global average pooling).
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ A layer is a block `[in + 1, out]` of the buffer: its weights, then its biases.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -19,8 +20,15 @@ Layer = tuple[Tensor, Tensor]  # weight [lanes, in, out], bias [lanes, out]
 NUMBERS_AT_ONCE = 400_000  # of the reverse pass of a group of lanes: what stays in the processor's cache
 
 
+class Seen(NamedTuple):
+    """What the reverse pass reads."""
+
+    activations: list[Tensor]  # the features, then every layer's, the representation last
+    scale: float  # by which dropout has raised what it kept
+
+
 class MlpTrunk(Trunk):
-    """`passed.memory` holds the features and every activation, the representation last."""
+    """`passed.memory` is a `Seen`."""
 
     def __init__(self, shape: Shape, flat: Float[Tensor, "lanes parameters"], gradient: Tensor | None) -> None:
         self.shape, self.lanes = shape, len(flat)
@@ -41,15 +49,16 @@ class MlpTrunk(Trunk):
                 out.mul_(masks[number])
             seen = [*seen, out] if learn else [out]
         last = seen[-1]
-        return Passed(last if last.dim() == 3 else last.expand(self.lanes, -1, -1), seen)
+        scale = 1.0 if keep is None else 1 / (1 - self.shape.dropout)
+        return Passed(last if last.dim() == 3 else last.expand(self.lanes, -1, -1), Seen(seen, scale))
 
     @override
     def backward(self, passed: Passed, gradient: Tensor, lanes: slice) -> None:
-        seen = [part[lanes] for part in passed.memory]
+        seen, scale = [part[lanes] for part in passed.memory.activations], passed.memory.scale
         for number in reversed(range(len(self.layers))):
             torch.ops.aten.threshold_backward(gradient, seen[number + 1], 0, grad_input=gradient)  # through the ReLU, in place
-            if self.shape.dropout:
-                gradient.mul_(1 / (1 - self.shape.dropout))  # what was dropped is 0 behind the ReLU already
+            if scale != 1:
+                gradient.mul_(scale)  # what was dropped is 0 behind the ReLU already
             into_weight, into_bias = self.gradients[number]
             into_weight[lanes] = torch.bmm(seen[number].mT, gradient)
             into_bias[lanes] = gradient.sum(1)
@@ -58,13 +67,13 @@ class MlpTrunk(Trunk):
 
     @override
     def fill(self, parts: Sequence[Tensor], passed: Passed, gradient: Tensor, lanes: slice) -> None:
-        seen = [part[lanes] for part in passed.memory]
+        seen, scale = [part[lanes] for part in passed.memory.activations], passed.memory.scale
         number = len(self.layers) - 1
         for part, bias in zip(reversed(parts[::2]), reversed(parts[1::2]), strict=True):
             some, rows, tasks, width = gradient.shape
             passes = torch.gt(seen[number + 1], 0, out=torch.empty_like(seen[number + 1]))
-            if self.shape.dropout:
-                passes.mul_(1 / (1 - self.shape.dropout))
+            if scale != 1:
+                passes.mul_(scale)
             gradient.mul_(passes.unsqueeze(2))  # through the ReLU, in place
             wide = gradient.view(some, rows, tasks * width)
             torch.bmm(wide.mT, seen[number], out=part.view(some, tasks * width, -1))

@@ -97,7 +97,7 @@ def _standardised(features: np.ndarray, train: np.ndarray, input_shape: tuple[in
 def _scale(task: TaskSpec, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation by target column of a scaled regression task (of a map by channel); 0 and 1 for others."""
     width = targets.shape[1]
-    if task.kind not in ("regression", "multi_output", "dense_regression") or not task.scaled:
+    if not task.is_regression or not task.scaled:
         return np.zeros(width), np.ones(width)
     columns = targets.reshape(-1, task.outputs_a_place) if task.grid else targets
     seen = np.isfinite(columns)

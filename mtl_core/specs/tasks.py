@@ -79,6 +79,11 @@ class TaskSpec(Spec):
         return self
 
     @property
+    def is_regression(self) -> bool:
+        """Whether its targets are amounts, measured by their distance from what is predicted."""
+        return self.kind in ("regression", "multi_output", "dense_regression")
+
+    @property
     def places(self) -> int:
         """Places of the grid of a map; 1 for any other kind."""
         return math.prod(self.grid)
