@@ -66,4 +66,4 @@ class Batches:
             return None
         draws = [torch.rand(rows, sum(self.kept), generator=generator(seed, "dropout", step)) for seed in self.seeds]
         keep = torch.stack(draws) >= self.dropout
-        return (keep / (1 - self.dropout)).to(self.rows.features)
+        return keep.to(self.rows.features) / (1 - self.dropout)
