@@ -119,7 +119,7 @@ def metrics(
     labels = cells[..., 5].long()
     each = [_average_precision(found, label, int((there & (labels == label)).sum())) for label in labels[there].unique().tolist()]
     certain = found.scores >= CERTAIN
-    hits, boxes = (certain & found.right).sum((1, 2)), certain.sum((1, 2))
+    hits, boxes = (part.sum((1, 2)).double() for part in (certain & found.right, certain))
     nothing = outputs.new_full((len(outputs),), torch.nan)
     finite = outputs.isfinite().all(-1).all(-1)
     values = {
