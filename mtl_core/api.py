@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -25,6 +25,7 @@ from mtl_core.store import Store, open_store
 
 if TYPE_CHECKING:
     import pandas as pd
+    from torch import nn
 
 Arms = Mapping[str, "str | Mapping[str, Any] | ArmSpec"]
 
@@ -69,7 +70,13 @@ class Result:
 
 
 def compare(
-    data: Any, arms: Arms, *, seeds: int | Sequence[int] = 8, store: str | Path | Store | None = None, **more: Any
+    data: Any,
+    arms: Arms,
+    *,
+    seeds: int | Sequence[int] = 8,
+    store: str | Path | Store | None = None,
+    trunk: Callable[[], nn.Module] | None = None,
+    **more: Any,
 ) -> Result:
     """Train every arm with every seed on the data and compare them, in this process.
 
@@ -77,13 +84,16 @@ def compare(
     has under `data`. arms: by name, a scheme's name or what an experiment file has under `arms`.
     more: `targets`, `ignore`, `group`, `split` for a table; `baseline`, `training`, `selection`, `score`, `device`,
     `name` as in an experiment file. store: where runs are kept and found again (default: as for the command line).
+    trunk: a function that returns a new `nn.Module` of your own, from `[rows, features]` (images: `[rows, channels, height,
+    width]`) to `[rows, width]` or a map `[rows, width, height, width]`; every lane is one, drawn under its run's seed (`mtl_core.own`).
     A DataFrame's index is not read: reset_index() makes it a column. Raises UserError with one sentence.
     """
     _check_arms(arms)
     with _opened(store) as opened:
         about_data = {name: more.pop(name) for name in list(more) if name in DataSpec.model_fields}
         value = {"data": {**_source(data, opened), **about_data}, "arms": {name: _arm(arm) for name, arm in arms.items()}}
-        return Result(_train(parse_experiment({**value, "seeds": _plain(seeds), **more}), opened))
+        spec = parse_experiment({**value, "seeds": _plain(seeds), **more})
+        return Result(_train(spec if trunk is None else _with_trunk(spec, trunk, opened), opened))
 
 
 def run(experiment: ExperimentSpec | str | Path, store: str | Path | Store | None = None) -> Result:
@@ -91,6 +101,18 @@ def run(experiment: ExperimentSpec | str | Path, store: str | Path | Store | Non
     spec = experiment if isinstance(experiment, ExperimentSpec) else read_experiment(Path(experiment))
     with _opened(store) as opened:
         return Result(_train(spec, opened))
+
+
+def _with_trunk(spec: ExperimentSpec, trunk: Callable[[], nn.Module], store: Store) -> ExperimentSpec:
+    """The experiment with a module of one's own as its trunk. Raises SpecError for one that cannot be lanes."""
+    from mtl_core.data import load
+    from mtl_core.own import make_known
+
+    if spec.training.trunk not in (None, "module"):
+        raise SpecError(f"trunk is a module of your own, and training.trunk says {spec.training.trunk}; leave one of them out.")
+    problem = load(spec.data, store.get_table)
+    name = make_known(trunk, problem.input_shape or (problem.features.shape[1],))
+    return spec.model_copy(update={"training": spec.training.model_copy(update={"trunk": "module", "module": name})})
 
 
 def folder_of(comparison: Comparison, parent: Path) -> Path:

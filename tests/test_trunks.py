@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import itertools
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from engine_cases import columns, train
 from reference import Run, Weighting, prepared
 from torch import Tensor, nn
 
+import mtl_core
 from mtl_core.engine import Training
 from mtl_core.errors import SpecError
 from mtl_core.lanes.models import Model, init_parameters
@@ -508,6 +510,20 @@ def test_a_module_of_ones_own_follows_a_plain_loop() -> None:
         holds(case, spec, lane, lanes, records)
     pcgrad, _ = train([run_spec("pcgrad", **training | {"epochs": 2})], data)
     assert pcgrad.results()[0].status == "done"
+
+
+def test_compare_takes_a_module_of_ones_own_and_never_trains_the_same_one_twice(tmp_path: Path) -> None:
+    arms, training = {"a": "equal", "b": "uncertainty"}, {"epochs": 2}
+    data = {"scenario": "noise_and_scale", "samples": 300}
+    wide = functools.partial(mtl_core.compare, data, arms, seeds=2, store=tmp_path / "s.sqlite", training=training)
+    first = wide(trunk=lambda: nn.Sequential(nn.Linear(8, 12), nn.Tanh(), nn.LayerNorm(12)))
+    again = wide(trunk=lambda: nn.Sequential(nn.Linear(8, 12), nn.Tanh(), nn.LayerNorm(12)))
+    other = wide(trunk=lambda: nn.Sequential(nn.Linear(8, 12), nn.ReLU(), nn.LayerNorm(12)))
+    assert {run.status for run in first.comparison.runs} == {"done"}
+    assert [run.run_id for run in again.comparison.runs] == [run.run_id for run in first.comparison.runs]
+    assert not {run.run_id for run in other.comparison.runs} & {run.run_id for run in first.comparison.runs}
+    assert first.comparison.spec.training.module is not None
+    assert first.comparison.spec.training.module.startswith("Sequential-")
 
 
 class Drops(nn.Module):
