@@ -85,7 +85,7 @@ def compare(
     more: `targets`, `ignore`, `group`, `split` for a table; `baseline`, `training`, `selection`, `score`, `device`,
     `name` as in an experiment file. store: where runs are kept and found again (default: as for the command line).
     trunk: a function that returns a new `nn.Module` of your own, from `[rows, features]` (images: `[rows, channels, height,
-    width]`) to `[rows, width]` or a map `[rows, width, height, width]`; every lane is one, drawn under its run's seed (`mtl_core.own`).
+    width]`) to `[rows, width]` or to a map `[rows, width, ...]`; each lane is one, drawn under its seed (`mtl_core.own`).
     A DataFrame's index is not read: reset_index() makes it a column. Raises UserError with one sentence.
     """
     _check_arms(arms)

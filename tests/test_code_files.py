@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 import subprocess
 import sys
 from pathlib import Path
@@ -108,7 +109,8 @@ from mtl_core.code import plain_torch, snippet
 from mtl_core.data import scenarios
 from mtl_core.problem import problem_info
 from mtl_core.resolving import resolve
-from mtl_core.specs import parse_experiment
+from mtl_core.specs import TaskSpec, parse_experiment
+from mtl_core.tasks import element_loss
 problem = scenarios.load("osint", {})
 spec = resolve(parse_experiment({"data": {"scenario": "osint"}, "arms": {"a": "uncertainty", "b": "mgda"}}), problem)
 for arm in spec.arms:
@@ -126,6 +128,10 @@ print("torch" in sys.modules)
         ({"scheme": "famo", "every": 3}, {}, "famo with every"),
         ({"scheme": "equal"}, {"selection": {"scale": "single_task"}}, "single_task"),
         ({"scheme": "equal", "head_gradients": "unweighted"}, {"training": {"hidden": []}}, "Without hidden layers"),
+        ({"scheme": "equal"}, {"training": {"dropout": 0.1}}, "without dropout"),
+        ({"scheme": "equal"}, {"training": {"clip": 1.0}}, "without clipping"),
+        ({"scheme": "equal"}, {"training": {"phases": [{"epochs": 6}]}}, "without phases"),
+        ({"scheme": "equal", "tasks": ["level"]}, {}, "without tasks left out"),
     ],
 )
 def test_what_has_no_plain_version_says_so_in_one_sentence(arm: Any, more: Any, sentence: str) -> None:
@@ -161,6 +167,21 @@ def test_a_snippet_runs_the_same_runs_and_its_own_loop(scheme: str, monkeypatch:
     targets = {task.name: torch.rand(40, task.width, generator=generator).round() for task in TASKS}
     targets["rare"][:] = torch.nan
     module.in_your_own_loop(torch.randn(40, 5, generator=generator), targets, epochs=2, batch_size=20)
+
+
+def test_a_snippet_for_maps_writes_their_losses_and_for_boxes_only_the_run() -> None:
+    depth = TaskSpec(name="depth", kind="dense_regression", grid=(2, 3), width=12)
+    sort = TaskSpec(name="sort", kind="segmentation", grid=(2, 3), classes=("a", "b"))
+    notes = TaskSpec(name="notes", kind="detection", grid=(2, 3), classes=("a",))
+    spec = experiment({"arm": {"scheme": "dwa"}})
+    module = executed(snippet(spec, "arm", dataclasses.replace(info(), tasks=(depth, sort))))
+    targets = {"depth": torch.randn(40, 12), "sort": torch.zeros(40, 6)}
+    targets["sort"][3, 2] = torch.nan
+    module.in_your_own_loop(torch.randn(40, 5), targets, epochs=1, batch_size=20)
+    outputs = torch.randn(40, 12)
+    expected = element_loss(sort, outputs, targets["sort"].nan_to_num())[targets["sort"].isfinite()].mean()
+    torch.testing.assert_close(module.LOSSES["sort"](outputs, targets["sort"]), expected)
+    assert not hasattr(executed(snippet(spec, "arm", dataclasses.replace(info(), tasks=(notes,)))), "in_your_own_loop")
 
 
 def test_a_snippet_without_the_problem_takes_the_tasks_that_the_experiment_names() -> None:

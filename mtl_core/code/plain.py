@@ -101,6 +101,8 @@ def _check(spec: ExperimentSpec, arm: ArmSpec) -> None:
         raise SpecError(f"{arm.scheme} has no plain PyTorch version: {instead}.")
     if arm.scheme == "famo" and arm.every:
         raise SpecError(f"famo with every has no plain PyTorch version: {instead}.")
+    if beyond := _beyond(spec, arm):
+        raise SpecError(f"The plain PyTorch version is for a plain trunk of dense layers, without {beyond}: {instead}.")
     if None in (spec.training.epochs, spec.training.batch_size, spec.training.lr, spec.training.hidden):
         raise SpecError("This experiment is not resolved yet: epochs, batch_size, lr and hidden have to be known.")
     if spec.selection.scale == "single_task":
@@ -109,6 +111,21 @@ def _check(spec: ExperimentSpec, arm: ArmSpec) -> None:
         )
     if arm.head_gradients == "unweighted" and not spec.training.hidden:
         raise SpecError("Without hidden layers there is nothing that the tasks share, and no gradients to weigh.")
+
+
+def _beyond(spec: ExperimentSpec, arm: ArmSpec) -> str:
+    """What this training has that the written file does not."""
+    training = spec.training
+    has = {
+        "convolutions or a module of your own": training.trunk not in (None, "mlp"),
+        "phases": bool(training.phases),
+        "hidden layers in heads": bool(training.head_hidden),
+        "dropout": bool(training.dropout),
+        "layer norm": bool(training.layer_norm),
+        "clipping": bool(training.clip),
+        "tasks left out of an arm": arm.tasks is not None,
+    }
+    return next((words for words, there in has.items() if there), "")
 
 
 def _head(spec: ExperimentSpec, info: ProblemInfo, arm_name: str, whole: str) -> str:

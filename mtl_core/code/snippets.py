@@ -7,7 +7,7 @@ from pathlib import PurePath
 from typing import Any
 
 from mtl_core.code.plain import arm_of
-from mtl_core.code.tasks import labels, losses
+from mtl_core.code.tasks import WRITTEN, labels, losses
 from mtl_core.code.text import Source, fill, literal, quoted, when
 from mtl_core.records import ProblemInfo
 from mtl_core.schemes import SCHEMES, takes_gradients
@@ -95,6 +95,10 @@ if __name__ == "__main__":
     }
     in_your_own_loop(features, targets)
 '''
+ONLY_RUN = """
+if __name__ == "__main__":
+    print(as_in_the_comparison())
+"""
 AGAIN = """with torch.no_grad():  # what the step achieved on its own batch
     _, outputs = model(features[rows])
     criterion.revisit(losses_of(outputs, {name: y[rows] for name, y in targets.items()}))"""
@@ -113,9 +117,10 @@ def snippet(spec: ExperimentSpec, arm_name: str, problem_info: ProblemInfo | Non
     arm = arm_of(spec, arm_name)
     tasks = problem_info.tasks if problem_info is not None else _named(spec)
     arms = {name: _arm(spec.arms[name]) for name in dict.fromkeys((arm_name, spec.baseline))}
+    own = all(task.loss in WRITTEN for task in tasks)  # the losses can be written out
     run = fill(
         RUN,
-        partial_import=when("partial(" in losses(tasks), "from functools import partial"),
+        partial_import=when(own and "partial(" in losses(tasks), "from functools import partial"),
         spec_import=when(_as_specs(tasks, arm), "from mtl_core.specs import TaskSpec"),
         arm_name=arm_name,
         name=spec.name,
@@ -129,7 +134,8 @@ def snippet(spec: ExperimentSpec, arm_name: str, problem_info: ProblemInfo | Non
         score=dict(spec.score) if spec.score else None,
     )
     run = run.replace('"""\n\n\n', '"""\n\n').rstrip()
-    return f"{run}\n\n\n{_own_loop(spec, arm, tasks, problem_info).strip()}\n"
+    rest = _own_loop(spec, arm, tasks, problem_info) if own else ONLY_RUN
+    return f"{run}\n\n\n{rest.strip()}\n"
 
 
 def _own_loop(spec: ExperimentSpec, arm: ArmSpec, tasks: Sequence[TaskSpec], info: ProblemInfo | None) -> str:

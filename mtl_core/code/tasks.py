@@ -65,11 +65,18 @@ def zero_inflated_negative_binomial(output, target):
     above = above + zero_by_chance - count * functional.softplus(log_size - log_mean) - functional.softplus(sure_zero)
     return -torch.where(count == 0, zero, above).mean()
 '''
+PIXELS = '''
+def pixel_cross_entropy(output, target, classes):
+    """At every place of a map: `output [rows, places * classes]`, `target [rows, places]`."""
+    known = target.isfinite()
+    return functional.cross_entropy(output.unflatten(1, (-1, classes))[known], target[known].long())
+'''
 WRITTEN: dict[str, tuple[str, str]] = {  # by loss: function, source
     "mse": ("squared_error", SQUARED),
     "l1": ("absolute_error", ABSOLUTE),
     "huber": ("huber", HUBER),
     "ce": ("cross_entropy", CROSS_ENTROPY),
+    "pixel_ce": ("pixel_cross_entropy", PIXELS),
     "bce": ("binary_cross_entropy", BINARY),
     "focal": ("focal", FOCAL),
     "poisson": ("poisson", POISSON),
@@ -104,6 +111,8 @@ def _call(task: TaskSpec) -> str:
         options["gamma"] = task.focal_gamma
     if task.loss in ("bce", "focal") and task.positive_weight != 1:
         options["positive_weight"] = task.positive_weight
+    if task.loss == "pixel_ce":
+        options["classes"] = len(task.classes)
     if task.label_smoothing and task.loss == "ce":
         options["smoothing"] = task.label_smoothing
     if not options:
@@ -117,4 +126,4 @@ def labels(task: TaskSpec) -> str:
         return f"torch.randn(rows, {task.width})"
     if task.kind == "count":
         return "torch.randint(5, (rows, 1)).float()"
-    return f"torch.randint({2 if task.kind == 'binary' else len(task.classes)}, (rows, 1)).float()"
+    return f"torch.randint({2 if task.kind == 'binary' else len(task.classes)}, (rows, {task.width})).float()"
