@@ -20,7 +20,8 @@ from mtl_core.errors import SpecError
 from mtl_core.problem import Problem
 from mtl_core.resolving import resolve
 from mtl_core.schemes import SCHEMES
-from mtl_core.specs import ExperimentSpec, parse_experiment
+from mtl_core.specs import ExperimentSpec, TaskSpec, parse_experiment
+from mtl_core.tasks import element_loss
 
 ROOT = Path(__file__).parent.parent
 
@@ -109,8 +110,7 @@ from mtl_core.code import plain_torch, snippet
 from mtl_core.data import scenarios
 from mtl_core.problem import problem_info
 from mtl_core.resolving import resolve
-from mtl_core.specs import TaskSpec, parse_experiment
-from mtl_core.tasks import element_loss
+from mtl_core.specs import parse_experiment
 problem = scenarios.load("osint", {})
 spec = resolve(parse_experiment({"data": {"scenario": "osint"}, "arms": {"a": "uncertainty", "b": "mgda"}}), problem)
 for arm in spec.arms:
