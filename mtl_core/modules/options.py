@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from mtl_core.errors import SpecError
 from mtl_core.modules.doors import Shared, shared_parameters
 from mtl_core.schemes import SCHEMES, check_tasks
-from mtl_core.specs import ArmSpec, TaskSpec, sentence
+from mtl_core.specs import MAPS, ArmSpec, TaskSpec, sentence
 
 
 def task_specs(tasks: Sequence[str] | Mapping[str, str] | Sequence[TaskSpec]) -> tuple[TaskSpec, ...]:
@@ -37,8 +37,10 @@ def task_specs(tasks: Sequence[str] | Mapping[str, str] | Sequence[TaskSpec]) ->
 
 
 def _task_spec(name: Any, kind: Any) -> TaskSpec:
-    classes = {"classes": ("0", "1")} if kind == "multiclass" else {}  # how many there are does not matter here
-    return TaskSpec.model_validate({"name": name, "kind": kind, **classes})
+    shape: dict[str, Any] = {"grid": (1, 1)} if kind in MAPS else {}  # how large or how many does not matter here
+    if kind in ("multiclass", "segmentation", "detection"):
+        shape["classes"] = ("0", "1")
+    return TaskSpec.model_validate({"name": name, "kind": kind, **shape})
 
 
 def arm_spec(scheme: str, settings: Any, options: Mapping[str, Any], names: Sequence[str]) -> ArmSpec:
