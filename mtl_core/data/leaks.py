@@ -1,102 +1,217 @@
-"""Features that give a target away: one of them alone predicts it almost perfectly."""
+"""Features that give a target away: one of them alone predicts it almost perfectly.
+
+    value     a copy, scaled, rounded, noisy or bent, or codes of the classes
+    steps     the target cut into ranges: each value of the feature is one range of it
+    group     a feature of many values, each with one label: it says which rows belong together
+    missing   where the feature has gaps, and only there, the label is another
+
+"Almost" leaves 1 % of a target's variance, or 2 % of what guessing the most frequent class gets wrong: a copy with noise
+of a tenth of its spread, or one class label in a hundred changed, is still found. A feature of as many values as rows
+explains everything, so every row is judged by the other rows with its value.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal, NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from mtl_core.data.columns import Column
+from mtl_core.data.limits import MAX_LEVELS
 from mtl_core.data.names import shown
 from mtl_core.data.targets import Target
 
+How = Literal["value", "steps", "group", "missing"]
+
 _WORK = 4_000_000  # values looked at over all pairs of feature and target
-_MOST_ROWS, _FEWEST_ROWS = 5_000, 500
-_ALMOST = 0.999  # correlation, or share of the error that goes
+_MOST_ROWS, _FEWEST_ROWS = 4_000, 500
+_GROUPED_ROWS = 20_000
+_PAIRED = 20  # rows that must have both a value and a label
+_CORRELATED = 0.995  # its square: the variance that is left is 1 %
+_LOOK, _HOPELESS = 400, 0.9  # so few rows tell first what cannot be a leak
+_MISSED = 0.02  # of what guessing the most frequent class gets wrong
+_LEFT = 0.01  # of the variance
 _RARE = 5  # a class below this many rows is separated by chance
 
 
-def find_leaks(features: Sequence[Column], targets: Sequence[Target]) -> list[str]:
-    """A sentence for each feature that predicts a target almost perfectly."""
+class Leak(NamedTuple):
+    """A feature that gives targets away, and how."""
+
+    feature: str
+    targets: tuple[str, ...]
+    how: How
+    levels: int  # different values of the feature
+
+    @property
+    def sentence(self) -> str:
+        """What is to be said of it, with a next step."""
+        feature, names = shown(self.feature), " and ".join(shown(name) for name in self.targets)
+        if self.how == "group":
+            return (
+                f"Almost every one of the {self.levels:,} values of {feature} has a single label of {names}: "
+                "use it as group if it says which rows belong together, else ignore it."
+            )
+        if self.how == "missing":
+            return (
+                f"Where {feature} is missing alone gives {names} away almost perfectly: "
+                "ignore it unless its gaps are known before the outcome."
+            )
+        if self.how == "steps":
+            return (
+                f"Each value of {feature} is one range of {names}, as if it had been cut into steps: "
+                "ignore it unless it is known before the outcome."
+            )
+        return f"{feature} alone predicts {names} almost perfectly: ignore it unless it is known before the outcome."
+
+
+def find_leaks(features: Sequence[Column], targets: Sequence[Target]) -> list[Leak]:
+    """Every feature that gives targets away; one leak for each way in which it does."""
     if not features or not targets:
         return []
     most = int(np.clip(_WORK // (len(features) * len(targets)), _FEWEST_ROWS, _MOST_ROWS))
     sample = _sample(len(targets[0].labels), most)
     found = []
     for feature in features:
-        given = [target.task.name for target in targets if gives_away(feature, target, sample)]
-        if given:
-            names = " and ".join(shown(name) for name in given)
-            found.append(
-                f"{shown(feature.name)} alone predicts {names} almost perfectly: ignore it unless it is known before the outcome."
-            )
+        ways: dict[How, list[str]] = {}
+        for target in targets:
+            how = gives_away(feature, target, sample)
+            if how is not None:
+                ways.setdefault(how, []).append(target.task.name)
+        found += [Leak(feature.name, tuple(names), how, feature.distinct) for how, names in ways.items()]
     return found
 
 
 def copies(column: Column, targets: Sequence[Target]) -> bool:
-    """Whether the column gives one of the targets away."""
-    return any(gives_away(column, target, _sample(len(target.labels), _MOST_ROWS)) for target in targets)
+    """Whether the column alone predicts one of the targets, so that it had better not be another target."""
+    return any(gives_away(column, target, _sample(len(target.labels), _MOST_ROWS)) == "value" for target in targets)
 
 
-def gives_away(feature: Column, target: Target, sample: Int[np.ndarray, " sample"]) -> bool:
-    """Whether the feature predicts the target almost perfectly on the sampled rows."""
-    labels = target.labels[sample]
-    classes = bool(target.task.classes)
-    if feature.numbers is not None and feature.kind == "number":
-        values = feature.numbers[sample]
-        both = np.isfinite(values) & np.isfinite(labels)
-        values, labels = values[both], labels[both]
-        if len(labels) < 20:
-            return False
-        return _separates(values, labels) if classes else _follows(values, labels)
-    codes = feature.labels()[0][sample]
-    both = (codes >= 0) & np.isfinite(labels)
-    return int(both.sum()) >= 20 and _groups(codes[both], labels[both], classes=classes)
+def gives_away(feature: Column, target: Target, sample: Int[np.ndarray, " sample"]) -> How | None:
+    """How the feature gives the target away on the sampled rows (groups: on all rows), or None."""
+    labels, classes = target.labels[sample], bool(target.task.classes)
+    known = _known(feature)[sample]
+    values = _values(feature, sample)
+    both = known & np.isfinite(labels)
+    if both.sum() >= _PAIRED:
+        x, y = values[both], labels[both]
+        if feature.kind == "number" and (stepwise(x, y) if classes else follows(x, y)):
+            return "value"
+        if not classes and stepwise(y, x, exactly=np.unique(x).size == 2):  # two halves of a target are often a cause of it
+            return "steps"
+        if feature.distinct <= len(target.labels) / 2 and _grouped(feature, target):
+            return "value" if feature.distinct <= MAX_LEVELS else "group"
+    seen = np.isfinite(labels)
+    gaps = ~known[seen]
+    if _PAIRED <= gaps.sum() <= gaps.size - _PAIRED and one_label_each(gaps.astype(int), labels[seen], classes=classes):
+        return "missing"
+    return None
 
 
 def _sample(rows: int, most: int) -> Int[np.ndarray, " sample"]:
     return np.sort(np.random.default_rng(0).choice(rows, min(rows, most), replace=False))
 
 
-def _follows(values: Float[np.ndarray, " rows"], labels: Float[np.ndarray, " rows"]) -> bool:
-    """A straight line or any rising or falling curve."""
-    if np.ptp(values) == 0 or np.ptp(labels) == 0 or np.unique(labels).size < 3:
-        return bool(np.ptp(values) and np.ptp(labels) and _separates(values, labels))
-    return bool(
-        _correlation(values, labels) > _ALMOST
-        or (np.unique(values).size > 10 and _correlation(_ranks(values), _ranks(labels)) > _ALMOST)
-    )
+def _known(feature: Column) -> Bool[np.ndarray, " rows"]:
+    if feature.kind == "number":
+        assert feature.numbers is not None
+        return np.isfinite(feature.numbers)
+    return _codes(feature) >= 0
 
 
-def _separates(values: Float[np.ndarray, " rows"], classes: Float[np.ndarray, " rows"]) -> bool:
-    """Thresholds on the feature divide the classes: each class is one run of the sorted feature, up to 1 in 1,000 rows."""
-    _, codes, counts = np.unique(classes, return_inverse=True, return_counts=True)
-    if len(counts) < 2 or np.sort(counts)[-2] < _RARE:
+def _values(feature: Column, sample: Int[np.ndarray, " sample"]) -> Float[np.ndarray, " sample"]:
+    if feature.kind == "number":
+        assert feature.numbers is not None
+        return feature.numbers[sample]
+    return _codes(feature)[sample].astype(float)
+
+
+def _codes(feature: Column) -> Int[np.ndarray, " rows"]:
+    """A number for each different value, -1 where there is none; spellings are told apart, which costs no sorting."""
+    return feature.labels()[0] if feature.codes is None else feature.codes
+
+
+def _grouped(feature: Column, target: Target) -> bool:
+    codes, rows = _codes(feature), len(target.labels)
+    both = (codes >= 0) & np.isfinite(target.labels)
+    if rows > _GROUPED_ROWS:  # whole groups, since a sample of rows would leave most of them alone
+        chosen = np.random.default_rng(0).random(int(codes.max(initial=0)) + 1) < _GROUPED_ROWS / rows
+        both &= chosen[codes] if feature.distinct > MAX_LEVELS else np.arange(rows) % (rows // (_GROUPED_ROWS) + 1) == 0
+    return bool(both.sum() >= _PAIRED) and one_label_each(codes[both], target.labels[both], classes=bool(target.task.classes))
+
+
+# --- two columns, neither with gaps ---------------------------------------------------------------------------------
+
+
+def follows(values: Float[np.ndarray, " rows"], labels: Float[np.ndarray, " rows"]) -> bool:
+    """A straight line or any rising or falling curve; a line that rests on the few farthest labels does not count."""
+    if np.ptp(values) == 0 or np.ptp(labels) == 0:
         return False
-    few = np.unique(values)
-    if len(few) <= min(50, len(values) // 5):
-        return _groups(np.searchsorted(few, values), classes, classes=True)
-    runs = codes[np.argsort(values, kind="stable")]
-    changes = int((np.diff(runs) != 0).sum())
-    return changes <= (len(counts) - 1) + 2 * (len(values) // 1000)
-
-
-def _groups(codes: Int[np.ndarray, " rows"], labels: Float[np.ndarray, " rows"], *, classes: bool) -> bool:
-    """Knowing the feature's group leaves almost nothing of the error: of the misses for classes, of the variance otherwise."""
-    groups = np.unique(codes, return_inverse=True)[1]
-    if groups.max() + 1 > len(codes) / 5:
+    if np.unique(labels).size < 3:
+        return stepwise(values, labels)
+    few = slice(None, None, len(labels) // _LOOK + 1)
+    if max(_correlation(values, labels), _correlation(_ranks(values[few]), _ranks(labels[few]))) < _HOPELESS:
         return False
-    sizes = np.bincount(groups)
+    if np.unique(values).size > 10 and _correlation(_ranks(values), _ranks(labels)) > _CORRELATED:
+        return True
+    far = np.abs(labels - np.median(labels))
+    inner = far <= np.quantile(far, 0.99)
+    return _correlation(values, labels) > _CORRELATED and _correlation(values[inner], labels[inner]) > _CORRELATED
+
+
+def stepwise(along: Float[np.ndarray, " rows"], codes: Float[np.ndarray, " rows"], *, exactly: bool = False) -> bool:
+    """Whether the codes are ranges of `along`: in its order each code is one run, up to a few rows (`exactly`: none)."""
+    levels, member, counts = np.unique(codes, return_inverse=True, return_counts=True)
+    if not 2 <= len(levels) <= len(codes) / 10:
+        return False
+    missed = len(codes) - counts.max()
+    if missed < _RARE:
+        return False
+    order = np.argsort(along, kind="stable")
+    winners, apart = member[order], 0
+    if not np.diff(along[order]).all():  # equal values
+        winners, most, _ = _majorities(np.unique(along, return_inverse=True)[1], member)
+        apart = len(codes) - int(most.sum())  # rows that share their value with more rows of another code
+    misplaced = (int((np.diff(winners) != 0).sum()) - (len(levels) - 1)) / 2
+    return apart + max(misplaced, 0) <= (0 if exactly else _MISSED * missed)
+
+
+def one_label_each(groups: Int[np.ndarray, " rows"], labels: Float[np.ndarray, " rows"], *, classes: bool) -> bool:
+    """Whether the other rows of a row's group tell its label almost perfectly; rows alone in their group do not count."""
+    group = np.unique(groups, return_inverse=True)[1]
+    sizes = np.bincount(group)
+    shared = sizes[group] > 1
+    if shared.sum() < max(_PAIRED, len(labels) / 2) or (sizes > 1).sum() < 2:
+        return False
+    group, labels = group[shared], labels[shared]
+    size = sizes[group]
     if not classes:
-        means = np.bincount(groups, labels) / sizes
+        means = np.bincount(group, labels, len(sizes)) / sizes
         total = float(((labels - labels.mean()) ** 2).sum())
-        return total > 0 and float(((labels - means[groups]) ** 2).sum()) < (1 - _ALMOST) * total
-    _, member = np.unique(labels, return_inverse=True)
-    table = np.zeros((groups.max() + 1, member.max() + 1))
-    np.add.at(table, (groups, member), 1)
-    missed = len(codes) - table.sum(0).max()
-    return bool(missed >= _RARE and (len(codes) - table.max(1).sum()) <= 0.01 * missed)
+        return total > 0 and float((((labels - means[group]) * size / (size - 1)) ** 2).sum()) <= _LEFT * total
+    _, member, counts = np.unique(labels, return_inverse=True, return_counts=True)
+    missed = len(labels) - counts.max()
+    winners, most, clear = _majorities(group, member)
+    told = (member == winners[group]) & (most[group] > 1) & clear[group]
+    return bool(missed >= _RARE and (~told).sum() <= _MISSED * missed)
+
+
+def _majorities(
+    groups: Int[np.ndarray, " rows"], codes: Int[np.ndarray, " rows"]
+) -> tuple[Int[np.ndarray, " groups"], Int[np.ndarray, " groups"], Bool[np.ndarray, " groups"]]:
+    """(most frequent code of each group, how often it is there, whether no other is there as often); the lowest of equals."""
+    span, count = int(codes.max()) + 1, int(groups.max()) + 1
+    pairs, alike = np.unique(groups * span + codes, return_counts=True)
+    group, code = np.divmod(pairs, span)
+    winners, most, clear = np.zeros(count, int), np.zeros(count, int), np.zeros(count, bool)
+    order = np.lexsort((-code, alike, group))  # the last of each group is its most frequent
+    group, code, alike = group[order], code[order], alike[order]
+    last = np.append(np.diff(group) != 0, [True])
+    winners[group[last]], most[group[last]] = code[last], alike[last]
+    before = np.append([0], alike[:-1]) * np.append([False], np.diff(group) == 0)  # of the second most frequent
+    clear[group[last]] = before[last] < alike[last]
+    return winners, most, clear
 
 
 def _correlation(a: Float[np.ndarray, " rows"], b: Float[np.ndarray, " rows"]) -> float:

@@ -90,7 +90,7 @@ def understand_table(data: bytes, name: str, spec: DataSpec) -> Understood:
     shown_ones = [column for column in columns if column.name in roles or column.usable or column.kind == "constant"]
     warnings += [note for column in shown_ones for note in column.notes]
     warnings += [note for target in targets for note in target.notes]
-    warnings += find_leaks(seen.used(), targets)
+    warnings += [leak.sentence for leak in find_leaks(seen.used(), targets)]
     return replace(seen, warnings=_bounded(list(dict.fromkeys(warnings))))
 
 
