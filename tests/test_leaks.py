@@ -28,7 +28,9 @@ def told(values: Sequence[object], target: Sequence[object], kind: str, rows: Se
     table = [[*row[:4], value, label] for row, value, label in zip(plain(len(target)), values, target, strict=True)]
     chosen = [table[i] for i in (range(len(table)) if rows is None else rows)]
     spec = DataSpec.model_validate({"file": "t.csv", "targets": {"outcome": kind}})
-    seen = inspect(to_csv([[str(cell) for cell in row] for row in chosen], ("x1", "x2", "x3", "x4", "extra", "outcome")), "t.csv", spec)
+    seen = inspect(
+        to_csv([[str(cell) for cell in row] for row in chosen], ("x1", "x2", "x3", "x4", "extra", "outcome")), "t.csv", spec
+    )
     return [warning for warning in seen.warnings if '"extra"' in warning]
 
 
@@ -169,7 +171,9 @@ def test_a_leak_in_a_table_of_many_rows_is_found_in_its_sample() -> None:
     rows = plain(6_000)
     names = [f"g{i * 7919 % 1_500}" for i in range(6_000)]
     label = [str(hash_of(name) % 2) for name in names]
-    table = to_csv([[*row, value] for row, value in zip(with_column(rows, names), label, strict=True)], (*with_header("who"), "ill"))
+    table = to_csv(
+        [[*row, value] for row, value in zip(with_column(rows, names), label, strict=True)], (*with_header("who"), "ill")
+    )
     seen = inspect(table, "t.csv", DataSpec.model_validate({"file": "t.csv", "targets": {"ill": "binary"}, "ignore": ["kind"]}))
     assert any('"who"' in warning and "use it as group" in warning for warning in seen.warnings)
 

@@ -18,6 +18,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from mtl_core.data.associations import pearson, ranks
 from mtl_core.data.columns import Column
 from mtl_core.data.limits import MAX_LEVELS
 from mtl_core.data.names import shown
@@ -98,7 +99,8 @@ def gives_away(feature: Column, target: Target, sample: Int[np.ndarray, " sample
         x, y = values[both], labels[both]
         if feature.kind == "number" and (stepwise(x, y) if classes else follows(x, y)):
             return "value"
-        if not classes and stepwise(y, x, exactly=np.unique(x).size == 2):  # two halves of a target are often a cause of it
+        few = not classes and feature.distinct <= len(y) / 10
+        if few and stepwise(y, x, exactly=np.unique(x).size == 2):  # two halves of a target are often a cause of it
             return "steps"
         if feature.distinct <= len(target.labels) / 2 and _grouped(feature, target):
             return "value" if feature.distinct <= MAX_LEVELS else "group"
@@ -116,20 +118,21 @@ def _sample(rows: int, most: int) -> Int[np.ndarray, " sample"]:
 def _known(feature: Column) -> Bool[np.ndarray, " rows"]:
     if feature.kind == "number":
         assert feature.numbers is not None
-        return np.isfinite(feature.numbers)
-    return _codes(feature) >= 0
+        return np.asarray(np.isfinite(feature.numbers))
+    return np.asarray(_codes(feature) >= 0)
 
 
 def _values(feature: Column, sample: Int[np.ndarray, " sample"]) -> Float[np.ndarray, " sample"]:
     if feature.kind == "number":
         assert feature.numbers is not None
-        return feature.numbers[sample]
-    return _codes(feature)[sample].astype(float)
+        return np.asarray(feature.numbers[sample])
+    return np.asarray(_codes(feature)[sample], dtype=float)
 
 
 def _codes(feature: Column) -> Int[np.ndarray, " rows"]:
     """A number for each different value, -1 where there is none; spellings are told apart, which costs no sorting."""
-    return feature.labels()[0] if feature.codes is None else feature.codes
+    codes: Int[np.ndarray, " rows"] = feature.labels()[0] if feature.codes is None else feature.codes
+    return codes
 
 
 def _grouped(feature: Column, target: Target) -> bool:
@@ -151,13 +154,13 @@ def follows(values: Float[np.ndarray, " rows"], labels: Float[np.ndarray, " rows
     if np.unique(labels).size < 3:
         return stepwise(values, labels)
     few = slice(None, None, len(labels) // _LOOK + 1)
-    if max(_correlation(values, labels), _correlation(_ranks(values[few]), _ranks(labels[few]))) < _HOPELESS:
+    if not max(_correlated(values, labels), _correlated(ranks(values[few]), ranks(labels[few]))) >= _HOPELESS:
         return False
-    if np.unique(values).size > 10 and _correlation(_ranks(values), _ranks(labels)) > _CORRELATED:
+    if np.unique(values).size > 10 and _correlated(ranks(values), ranks(labels)) > _CORRELATED:
         return True
     far = np.abs(labels - np.median(labels))
     inner = far <= np.quantile(far, 0.99)
-    return _correlation(values, labels) > _CORRELATED and _correlation(values[inner], labels[inner]) > _CORRELATED
+    return _correlated(values, labels) > _CORRELATED and _correlated(values[inner], labels[inner]) > _CORRELATED
 
 
 def stepwise(along: Float[np.ndarray, " rows"], codes: Float[np.ndarray, " rows"], *, exactly: bool = False) -> bool:
@@ -214,12 +217,5 @@ def _majorities(
     return winners, most, clear
 
 
-def _correlation(a: Float[np.ndarray, " rows"], b: Float[np.ndarray, " rows"]) -> float:
-    a, b = (a - a.mean()) / max(a.std(), 1e-300), (b - b.mean()) / max(b.std(), 1e-300)
-    return abs(float((a * b).mean()))
-
-
-def _ranks(values: Float[np.ndarray, " rows"]) -> Float[np.ndarray, " rows"]:
-    """Ranks, equal values sharing their mean."""
-    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
-    return np.asarray((np.cumsum(counts) - (counts - 1) / 2)[place], dtype=float)
+def _correlated(a: Float[np.ndarray, " rows"], b: Float[np.ndarray, " rows"]) -> float:
+    return abs(pearson(a, b))

@@ -18,17 +18,22 @@ from mtl_core.data.encode import encode
 from mtl_core.data.limits import MIN_ROWS
 from mtl_core.data.names import clean, shown
 from mtl_core.data.targets import Target
+from mtl_core.data.twins import Twins, find_twins
 from mtl_core.data.understanding import FeatureInfo, TargetInfo, Understanding, Understood, understand_table
 from mtl_core.errors import TableError
 from mtl_core.problem import TRAIN, Problem
 from mtl_core.specs import DataSpec
 
-__all__ = ["FeatureInfo", "TargetInfo", "Understanding", "inspect", "to_problem"]
+__all__ = ["FeatureInfo", "TargetInfo", "Understanding", "inspect", "make_problem", "to_problem"]
 
 
 def inspect(data: bytes, name: str, spec: DataSpec | None = None) -> Understanding:
     """What is understood of a table, with the user's corrections in `spec`. Raises TableError, SpecError."""
-    seen = understand_table(data, name, spec or DataSpec(file=name))
+    return inspect_understood(understand_table(data, name, spec or DataSpec(file=name)), spec)
+
+
+def inspect_understood(seen: Understood, spec: DataSpec | None) -> Understanding:
+    """The same of what is understood already. Raises TableError where targets that were asked for have too few labels."""
     warnings = list(seen.warnings)
     if not seen.targets:
         warnings.append("No column looks like a target: say under targets what is to be predicted.")
@@ -40,7 +45,11 @@ def inspect(data: bytes, name: str, spec: DataSpec | None = None) -> Understandi
 
 def to_problem(data: bytes, name: str, spec: DataSpec) -> Problem:
     """The table as a problem that can be trained on. Raises TableError, SpecError."""
-    seen = understand_table(data, name, spec)
+    return make_problem(understand_table(data, name, spec), name, spec)[0]
+
+
+def make_problem(seen: Understood, name: str, spec: DataSpec) -> tuple[Problem, Twins]:
+    """(the problem, twins of its rows, of which its warnings tell too). Raises TableError."""
     if not seen.targets:
         raise TableError(f"{shown(name)}: no column looks like a target; say under targets what is to be predicted.")
     if not seen.used():
@@ -49,7 +58,7 @@ def to_problem(data: bytes, name: str, spec: DataSpec) -> Problem:
     split, split_warnings = _split(seen, keep, spec)
     columns = [_rows_of(column, keep) for column in seen.used()]
     encoded = encode(columns, split == TRAIN)
-    return Problem(
+    problem = Problem(
         name=clean(Path(name).stem) or "table",
         features=encoded.features,
         targets={target.task.name: target.labels[keep][:, None] for target in seen.targets},
@@ -59,6 +68,8 @@ def to_problem(data: bytes, name: str, spec: DataSpec) -> Problem:
         training=budget(int((split == TRAIN).sum())),
         warnings=(*seen.warnings, *dropped, *split_warnings, *encoded.warnings),
     )
+    twins = find_twins(problem)
+    return replace(problem, warnings=(*problem.warnings, *twins.warnings(spec.group, spec.split))), twins
 
 
 def _told_of_rows(targets: list[Target], *, asked: bool) -> list[str]:
