@@ -127,14 +127,15 @@ def _report(comparison: Comparison, folder: Path) -> str:
 
 
 def _inspect(options: argparse.Namespace) -> int:
-    from mtl_core.data import inspect
+    from mtl_core.data.profile import examine
     from mtl_core.listing import understood_text
 
     try:
-        understood = inspect(options.file.read_bytes(), options.file.name).to_dict()
+        understood, profile = examine(options.file.read_bytes(), options.file.name)
     except OSError as error:
         raise UserError(f"{options.file} cannot be read: {error.strerror}.") from None
-    return _print(understood, understood_text, as_json=options.json)
+    facts = {**understood.to_dict(), **(profile.to_dict() if profile else {})}
+    return _print(facts, understood_text, as_json=options.json)
 
 
 def _schemes(options: argparse.Namespace) -> int:
@@ -196,7 +197,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     _add_run(commands)
-    inspect = commands.add_parser("inspect", help="what is understood of a table: features, targets, kinds, warnings")
+    inspect = commands.add_parser(
+        "inspect", help="what is understood of a table: features, targets, kinds, associations, warnings"
+    )
     inspect.add_argument("file", type=Path, metavar="FILE", help="CSV, TSV or Parquet")
     bench = commands.add_parser("bench", help="speed of lanes against a plain PyTorch loop, on this machine")
     bench.add_argument("--short", action="store_true", help="a quick form, for continuous checks")

@@ -9,6 +9,7 @@ from mtl_core.analysis.text import columns
 from mtl_core.schemes.catalogue import FAMILIES
 from mtl_core.schemes.markdown import LISTS, allowed, cost, plain, presets
 
+_STRONGEST = 12  # features whose associations are printed
 Entry = Mapping[str, Any]  # as `describe()` and `Understanding.to_dict()` give it
 
 
@@ -25,8 +26,42 @@ def understood_text(table: Entry) -> str:
         columns([["target", "kind", "labels", "classes"], *targets]) if targets else "No column was taken for a target."
     )
     blocks.append(columns([["feature", "kind", "", "reason"], *features]))
+    if "tasks" in table:  # a problem can be made of it
+        blocks += [_tasks(table), *_associations(table["associations"])]
+        told = table["twins"]["sentence"]
+        blocks += [] if any(warning.startswith(told) for warning in table["warnings"]) else [told]
     blocks += [f"Warning: {warning}" for warning in table["warnings"]]
     return "\n\n".join(blocks)
+
+
+def _tasks(table: Entry) -> str:
+    """Labels by split, and what a constant scores, for every task."""
+    splits = list(table["split"])
+    judged = [split for split in splits if split in table["tasks"][0]["baseline"]]
+    head = ["task", *(f"{split} labels" for split in splits), "their labels", "a constant has", *judged]
+    lines = [
+        [
+            one["name"],
+            *(f"{one['labels'][split]:,} of {table['split'][split]:,}" for split in splits),
+            one["scale"],
+            one["baseline"]["metric"],
+            *("–" if one["baseline"][split] is None else f"{one['baseline'][split]:.4g}" for split in judged),
+        ]
+        for one in table["tasks"]
+    ]
+    return columns([head, *lines])
+
+
+def _associations(found: Entry) -> list[str]:
+    """The features that go most with any target, one line a feature."""
+    values: dict[str, dict[str, float | None]] = {}
+    for pair in found["pairs"]:
+        values.setdefault(pair["feature"], {})[pair["target"]] = pair["value"]
+    order = sorted(values, key=lambda name: -max(abs(value or 0) for value in values[name].values()))[:_STRONGEST]
+    targets = list(next(iter(values.values()), {}))
+    lines = [[name, *("–" if value is None else f"{value:.2f}" for value in values[name].values())] for name in order]
+    head = f"association ({len(order)} of {len(values)})" if len(order) < len(values) else "association"
+    return [*([columns([[head, *targets], *lines])] if lines else []), *([found["note"]] if found["note"] else [])]
 
 
 def _classes(names: Sequence[Any] | None) -> str:

@@ -103,7 +103,7 @@ class Twins:
     def to_dict(self) -> dict[str, Any]:
         """Plain data."""
         parts = [{**one._asdict(), "agree": None if math.isnan(one.agree) else round(one.agree, 4)} for one in self.splits]
-        return {"splits": parts, "coarse": self.coarse, "note": self.note}
+        return {"splits": parts, "coarse": self.coarse, "sentence": self.sentence}
 
 
 def find_twins(problem: Problem) -> Twins:
