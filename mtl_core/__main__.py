@@ -131,10 +131,13 @@ def _inspect(options: argparse.Namespace) -> int:
     from mtl_core.listing import understood_text
 
     try:
-        understood, profile = examine(options.file.read_bytes(), options.file.name)
+        found = examine(options.file.read_bytes(), options.file.name)
     except OSError as error:
         raise UserError(f"{options.file} cannot be read: {error.strerror}.") from None
-    facts = {**understood.to_dict(), **(profile.to_dict() if profile else {})}
+    facts = found.understanding.to_dict()
+    if found.refusal and facts["targets"]:
+        facts["warnings"].append(found.refusal)
+    facts |= found.profile.to_dict() if found.profile else {}
     return _print(facts, understood_text, as_json=options.json)
 
 

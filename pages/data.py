@@ -2,8 +2,9 @@
 
 import streamlit as st
 
-from pages.ui import frame, problems, source
+from pages.ui import facts, frame, problems, source
 from pages.ui.guard import guard
+from pages.ui.text import plain
 
 store = frame.open_page("Data")
 st.title("Data", anchor=False)
@@ -18,11 +19,15 @@ with guard("Choose another table or source."):
         if spec is None:
             st.info("Nothing chosen yet. Upload a table, try the sample, or take a built-in scenario.")
         else:
-            told = source.complaints(store, spec)
-            source.tell(told)
             seen = problems.sight(store, spec)
-            source.tell([warning for warning in seen.info.warnings if warning not in told])
-            source.go(spec)
+            source.tell(seen.warnings)
+            if seen.profile is None:
+                st.error(f"{plain(seen.refusal)} {source.NEXT_STEP[way]}")
+            else:
+                source.go(spec)
 
-            # draw
-            source.facts(seen)
+                # draw
+                facts.tasks(seen.profile)
+                facts.associations(seen.profile)
+                facts.twins(seen.profile, seen.warnings)
+                facts.first_rows(seen.preview, seen.profile)

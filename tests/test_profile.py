@@ -13,10 +13,10 @@ from tables import HEADER, plain, replaced, to_csv
 
 from mtl_core.baselines import with_baselines
 from mtl_core.data import scenarios
+from mtl_core.data.associations import SINGLE
 from mtl_core.data.profile import constant_metric, examine, profile
 from mtl_core.data.table import to_problem
 from mtl_core.problem import Problem
-from mtl_core.records import METRICS
 from mtl_core.specs import DataSpec, TaskSpec
 
 ROOT = Path(__file__).parent.parent
@@ -69,7 +69,7 @@ def test_a_constant_scores_on_every_kind_what_training_says(seed: int) -> None:
 
 def test_without_labels_there_is_no_metric() -> None:
     none = np.full((5, 1), np.nan)
-    for kind in METRICS:
+    for kind in SINGLE:
         task = TaskSpec(name="t", kind=kind, classes=("a", "b") if kind == "multiclass" else ())
         assert constant_metric(task, np.ones((5, 1)), none) is None
 
@@ -77,8 +77,10 @@ def test_without_labels_there_is_no_metric() -> None:
 def test_a_profile_says_how_many_labels_there_are_and_what_they_are_like() -> None:
     rows = replaced(plain(200), 4, ["" if i % 4 == 0 else row[4] for i, row in enumerate(plain(200))])
     spec = DataSpec.model_validate({"file": "t.csv", "targets": dict.fromkeys(("price", "kind", "visits"))})
-    seen, found = examine(to_csv(rows), "t.csv", spec)
+    seen, problem, found, _ = examine(to_csv(rows), "t.csv", spec)
     assert found is not None
+    assert problem is not None
+    assert problem.rows(0) == found.rows["train"]
     assert sum(found.rows.values()) == seen.rows == 200
     price, kind, visits = found.tasks
     assert sum(price.labels.values()) == 150
@@ -95,23 +97,26 @@ def test_a_profile_says_how_many_labels_there_are_and_what_they_are_like() -> No
 
 def test_a_table_without_a_problem_is_understood_all_the_same() -> None:
     words = [[f"id-{i}-{i * i}", f"2024-01-{1 + i % 28:02d}"] for i in range(60)]
-    assert examine(to_csv(words, ("key", "day")), "t.csv")[1] is None
+    assert examine(to_csv(words, ("key", "day")), "t.csv").profile is None
     flat = [["1", "1", "1", "1", *row[4:]] for row in plain()]
-    seen, found = examine(
+    found = examine(
         to_csv(flat, HEADER),
         "t.csv",
         DataSpec.model_validate({"file": "t.csv", "targets": {"price": None}, "ignore": ["kind", "visits"]}),
     )
-    assert found is None
-    assert "feature" in seen.warnings[-1]
+    assert found.profile is None
+    assert [one.name for one in found.understanding.targets] == ["price"]
+    assert "feature" in found.refusal
 
 
 def test_a_table_is_profiled_as_the_problem_it_becomes() -> None:
     data = to_csv(plain())
     spec = DataSpec(file="t.csv")
-    seen, found = examine(data, "t.csv", spec)
+    seen, made, found, _ = examine(data, "t.csv", spec)
     problem = to_problem(data, "t.csv", spec)
     assert found is not None
+    assert made is not None
+    assert np.array_equal(made.features, problem.features)
     assert found.features == problem.features.shape[1]
     assert set(problem.warnings) <= set(seen.warnings)
     assert found.tasks == profile(problem).tasks
@@ -124,3 +129,24 @@ def test_no_torch_is_needed_to_look_at_data() -> None:
     )
     run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "False"
+
+
+def test_images_and_maps_and_functions_are_told_of_without_looking_at_every_point() -> None:
+    rng = np.random.default_rng(0)
+    tasks = (
+        TaskSpec(name="class", kind="multiclass", classes=("a", "b")),
+        TaskSpec(name="map", kind="segmentation", grid=(8, 8), classes=("sky", "road")),
+    )
+    targets = {"class": rng.integers(2, size=(90, 1)).astype(float), "map": rng.integers(2, size=(90, 64)).astype(float)}
+    split = np.arange(90, dtype=np.int8) % 3
+    names = tuple(f"p{n}" for n in range(3_072))
+    image = Problem("t", rng.normal(size=(90, 3_072)), targets, tasks, split, names, input_shape=(3, 32, 32))
+    found = profile(image)
+    assert found.associations.features == ()
+    assert "3,072 features" in found.associations.note
+    assert "3,072 features" in found.twins.note
+    assert found.tasks[1].scale == "8 x 8 places"
+    assert found.tasks[1].constant == {"validation": None, "test": None}
+    json.dumps(found.to_dict(), allow_nan=False)
+    alone = Problem("t", np.zeros((90, 0)), {"class": targets["class"]}, tasks[:1], split, ())
+    assert "no features" in profile(alone).twins.sentence

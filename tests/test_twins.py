@@ -126,7 +126,7 @@ def test_a_table_of_repeated_rows_is_warned_of_until_a_group_keeps_them_together
     said = {"file": "t.csv", "targets": {"price": None, "kind": None}, "ignore": ["who", "visits"]}
     loose = to_problem(data, "t.csv", DataSpec.model_validate(said))
     assert any("twin" in w or "same features" in w or "nearly the same" in w for w in loose.warnings)
-    assert examine(data, "t.csv", DataSpec.model_validate(said))[0].warnings[-1] == loose.warnings[-1]
+    assert examine(data, "t.csv", DataSpec.model_validate(said)).understanding.warnings[-1] == loose.warnings[-1]
     grouped = to_problem(data, "t.csv", DataSpec.model_validate({**said, "ignore": ["visits"], "group": "who"}))
     assert not [w for w in grouped.warnings if "nearly the same" in w]
     wrong = [[*row[:7], str(n % 40)] for n, row in enumerate(rows)]

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _WORK = 8_000_000  # values looked at over all pairs
 _MOST_ROWS, _FEWEST_ROWS = 10_000, 1_000  # more change the second digit only
+SINGLE = ("regression", "multi_output", "binary", "multiclass", "count")  # kinds without places of their own
 MOST_FEATURES = 1_000  # beyond, features one by one say little: pixels
 _FEWEST = 3  # pairs of values
 
@@ -80,14 +81,13 @@ def of_table(features: Sequence[Column], targets: Sequence[Target]) -> Associati
 
 
 def of_problem(problem: Problem) -> Associations:
-    """Of a problem's features, all of them numbers."""
+    """Of a problem's features, all of them numbers; not of the points of images and signals, nor with maps."""
     rows, many = problem.features.shape
-    taken = range(many if many <= MOST_FEATURES else 0)
-    sample = _sample(rows, len(taken) * sum(task.width for task in problem.tasks))
+    tasks = [task for task in problem.tasks if task.kind in SINGLE]
+    taken = range(many if many <= MOST_FEATURES and not problem.input_shape and tasks else 0)
+    sample = _sample(rows, len(taken) * sum(task.width for task in tasks))
     features = [Variable(problem.feature_names[j], problem.features[sample, j : j + 1]) for j in taken]
-    labels = [
-        Variable(task.name, problem.targets[task.name][sample], task.kind in ("binary", "multiclass")) for task in problem.tasks
-    ]
+    labels = [Variable(task.name, problem.targets[task.name][sample], task.kind in ("binary", "multiclass")) for task in tasks]
     return _table(features, labels, many, rows)
 
 
@@ -219,7 +219,7 @@ def _sample(rows: int, pairs: int) -> Int[np.ndarray, " sample"]:
 
 def _note(shown: int, many: int, looked: int, rows: int) -> str:
     if many > shown:
-        return f"{many:,} features: looked at one by one they say little, so that no associations are shown."
+        return f"No associations are shown: taken one by one, these {many:,} features say little."
     return f"On {looked:,} of {rows:,} rows, drawn at random." if looked < rows else ""
 
 

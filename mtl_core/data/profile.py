@@ -15,14 +15,14 @@ import numpy as np
 from jaxtyping import Bool, Float, Int8
 
 from mtl_core.data import associations
-from mtl_core.data.associations import Associations
+from mtl_core.data.associations import SINGLE, Associations
 from mtl_core.data.table import inspect_understood, make_problem
 from mtl_core.data.twins import Twins, find_twins
 from mtl_core.data.understanding import Understanding, understand_table
 from mtl_core.errors import TableError
 from mtl_core.problem import SPLITS, TRAIN, Problem
-from mtl_core.records import METRICS
-from mtl_core.specs import DataSpec, TaskSpec
+from mtl_core.records import metrics_of
+from mtl_core.specs import MAPS, DataSpec, TaskSpec
 
 _MOST_RATE = math.exp(30)  # of a count, as training has it
 
@@ -69,23 +69,27 @@ def profile(problem: Problem) -> Profile:
     return _profile(problem, associations.of_problem(problem), find_twins(problem))
 
 
-def examine(data: bytes, name: str, spec: DataSpec | None = None) -> tuple[Understanding, Profile | None]:
-    """What is understood of a table with every warning there is, and its profile. Raises TableError, SpecError."""
+class Examined(NamedTuple):
+    """A table as it is understood, and what becomes of it: a problem with its profile, or the reason why there is none."""
+
+    understanding: Understanding  # with every warning there is
+    problem: Problem | None
+    profile: Profile | None
+    refusal: str = ""
+
+
+def examine(data: bytes, name: str, spec: DataSpec | None = None) -> Examined:
+    """All that can be told of a table before training. Raises TableError, SpecError where it is not understood."""
     said = spec or DataSpec(file=name)
     seen = understand_table(data, name, said)
     understood = inspect_understood(seen, spec)
-    if not seen.targets:
-        return understood, None
     try:
         problem, twins = make_problem(seen, name, said)
     except TableError as error:
-        return _with_warnings(understood, (str(error),)), None
+        return Examined(understood, None, None, str(error))
     found = _profile(problem, associations.of_table(seen.used(), seen.targets), twins)
-    return _with_warnings(understood, problem.warnings), found
-
-
-def _with_warnings(seen: Understanding, more: tuple[str, ...]) -> Understanding:
-    return replace(seen, warnings=tuple(dict.fromkeys((*seen.warnings, *more))))
+    warnings = dict.fromkeys((*understood.warnings, *problem.warnings))
+    return Examined(replace(understood, warnings=tuple(warnings)), problem, found)
 
 
 def _profile(problem: Problem, found: Associations, twins: Twins) -> Profile:
@@ -106,7 +110,7 @@ def task_facts(task: TaskSpec, targets: Float[np.ndarray, "rows width"], split: 
         {name: int(known[rows].any(axis=1).sum()) for name, rows in inside.items()},
         {name: float(known[rows].mean()) if rows.any() else 0.0 for name, rows in inside.items()},
         _scale(task, targets[known]),
-        METRICS[task.kind][0],
+        metrics_of(task)[0],
         {
             name: constant_metric(task, targets[split == TRAIN], targets[rows])
             for name, rows in inside.items()
@@ -118,14 +122,14 @@ def task_facts(task: TaskSpec, targets: Float[np.ndarray, "rows width"], split: 
 def constant_metric(
     task: TaskSpec, training: Float[np.ndarray, "training width"], judged: Float[np.ndarray, "rows width"]
 ) -> float | None:
-    """The headline metric of the constant predictor fitted on the training labels; None where it is not defined.
+    """The headline metric of the constant predictor fitted on the training labels; None where it is not defined, and for maps.
 
     The same as `mtl_core.baselines`, which fits by maximum likelihood: the mean of a zero-inflated negative binomial
     of highest likelihood is the mean of the labels.
     """
     labels, known = training[np.isfinite(training)], np.isfinite(judged)
     true = judged[known]
-    if not true.size:
+    if not true.size or task.kind not in SINGLE:
         return None
     if task.kind == "binary":
         return 0.5 if np.unique(true).size == 2 else None
@@ -146,8 +150,10 @@ def _column_means(values: Float[np.ndarray, "rows width"]) -> Float[np.ndarray, 
 
 
 def _scale(task: TaskSpec, labels: Float[np.ndarray, " labels"]) -> str:
-    if not labels.size:
+    if not labels.size or task.kind == "function":
         return ""
+    if task.kind in MAPS:
+        return f"{' x '.join(map(str, task.grid))} places"
     if task.kind in ("binary", "multiclass"):
         counts = np.bincount(labels.astype(int))
         shown = 1 if task.kind == "binary" else int(counts.argmax())

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from jaxtyping import Float, Int, UInt64
 
+from mtl_core.data.associations import SINGLE
 from mtl_core.data.names import shown
 from mtl_core.problem import SPLITS, TEST, TRAIN, VALIDATION
 
@@ -80,6 +81,8 @@ class Twins:
     def sentence(self) -> str:
         """What was found, for a person."""
         found = [one for one in self.splits if one.exact + one.near]
+        if not self.splits:
+            return self.note
         if not found:
             text = "No validation or test row was found to have a twin among the training rows."
         else:
@@ -108,6 +111,8 @@ class Twins:
 
 def find_twins(problem: Problem) -> Twins:
     """Twins of validation and test rows among the training rows, by encoded features."""
+    if not problem.features.size:
+        return Twins((), note="There are no features by which rows could be twins.")
     training = np.flatnonzero(problem.split == TRAIN)
     space, note = _space(problem.features, training)
     keys = row_keys(problem.features)
@@ -209,7 +214,7 @@ def _dimension(logs: Float[np.ndarray, "block neighbours"], most: int) -> float:
 def _agree(problem: Problem, pairs: Int[np.ndarray, "2 pairs"]) -> float:
     """Share of pairs whose labels agree for every task that both rows have a label of."""
     agreed, compared = np.ones(pairs.shape[1], bool), np.zeros(pairs.shape[1], bool)
-    for task in problem.tasks:
+    for task in (task for task in problem.tasks if task.kind in SINGLE):
         labels = problem.targets[task.name]
         apart = np.abs(labels[pairs[0]] - labels[pairs[1]])
         allowed = np.zeros(labels.shape[1])

@@ -8,8 +8,10 @@ import numpy as np
 import streamlit as st
 
 from mtl_core import data, runner
+from mtl_core.data.profile import Profile, examine, profile
 from mtl_core.data.table import Understanding
-from mtl_core.problem import SPLITS, Problem, problem_info
+from mtl_core.errors import TableError
+from mtl_core.problem import Problem, problem_info
 from mtl_core.records import ProblemInfo
 from mtl_core.specs import DataSpec, ExperimentSpec
 from mtl_core.store import Store, problem_key
@@ -18,19 +20,30 @@ if TYPE_CHECKING:
     import pandas as pd
 
 PREVIEW_ROWS, PREVIEW_COLUMNS, SAMPLE_ROWS = 20, 40, 200
+WIDE = 1_000  # features beyond which they are not shown one by one
 
 
 class Sight(NamedTuple):
-    """A problem as a page shows it."""
+    """Data as a page shows it; without the last three where it cannot be trained on, for the reason given."""
 
-    info: ProblemInfo
-    preview: pd.DataFrame
-    scales: pd.DataFrame
+    warnings: tuple[str, ...]
+    refusal: str = ""
+    info: ProblemInfo | None = None
+    profile: Profile | None = None
+    preview: pd.DataFrame | None = None
 
 
 def sight(store: Store, spec: DataSpec) -> Sight:
-    """The problem that a spec names. Raises UserError."""
+    """What a spec names. Raises UserError where it is not even understood."""
     return _sight(problem_key(spec), spec, store)
+
+
+def info(store: Store, spec: DataSpec) -> ProblemInfo:
+    """The problem that a spec names. Raises UserError where there is none."""
+    seen = sight(store, spec)
+    if seen.info is None:
+        raise TableError(seen.refusal)
+    return seen.info
 
 
 def understanding(store: Store, spec: DataSpec) -> Understanding:
@@ -48,10 +61,21 @@ def _resolved(key: str, _spec: ExperimentSpec, _store: Store) -> ExperimentSpec:
     return runner.prepare(_store, _spec)[0]
 
 
-@st.cache_data(max_entries=16, show_spinner="Reading the data …")
+@st.cache_data(max_entries=16, show_spinner="Looking at the data …")
 def _sight(key: str, _spec: DataSpec, _store: Store) -> Sight:  # noqa: ARG001
-    problem = data.load(_spec, _store.get_table)
-    return Sight(problem_info(problem), _preview(problem), _scales(problem))
+    if _spec.fingerprint is None:
+        problem = data.load(_spec, _store.get_table)
+        found = profile(problem)
+        return _seen(problem, found, (*problem.warnings, *found.twins.warnings()))
+    name, content = _store.get_table(_spec.fingerprint)
+    table = examine(content, name, _spec)
+    if table.problem is None or table.profile is None:
+        return Sight(table.understanding.warnings, table.refusal)
+    return _seen(table.problem, table.profile, table.understanding.warnings)
+
+
+def _seen(problem: Problem, found: Profile, warnings: tuple[str, ...]) -> Sight:
+    return Sight(warnings, "", problem_info(problem), found, _preview(problem))
 
 
 @st.cache_data(max_entries=16, show_spinner="Reading the table …")
@@ -68,17 +92,32 @@ def sample() -> bytes:
 
 
 def _preview(problem: Problem) -> pd.DataFrame:
-    frame = _frame(problem, PREVIEW_ROWS)
-    features = len(problem.feature_names)
-    order = [*range(features, frame.shape[1]), *range(features)]  # targets first
-    return frame.iloc[:, order[:PREVIEW_COLUMNS]]
+    """The first rows, targets first; targets only where there are thousands of features."""
+    import pandas as pd
+
+    targets = _targets(problem, PREVIEW_ROWS)
+    room = max(PREVIEW_COLUMNS - targets.shape[1], 0) if problem.features.shape[1] <= WIDE and not problem.input_shape else 0
+    return pd.concat([targets.iloc[:, :PREVIEW_COLUMNS], _features(problem, PREVIEW_ROWS, room)], axis=1)
 
 
 def _frame(problem: Problem, rows: int) -> pd.DataFrame:
-    """The first rows: features, then targets with class names, empty where a label is missing."""
+    """The first rows: features, then targets."""
     import pandas as pd
 
-    columns: list[pd.Series] = [pd.Series(problem.features[:rows, n], name=name) for n, name in enumerate(problem.feature_names)]
+    return pd.concat([_features(problem, rows, len(problem.feature_names)), _targets(problem, rows)], axis=1)
+
+
+def _features(problem: Problem, rows: int, most: int) -> pd.DataFrame:
+    import pandas as pd
+
+    return pd.DataFrame(problem.features[:rows, :most], columns=list(problem.feature_names[:most]))
+
+
+def _targets(problem: Problem, rows: int) -> pd.DataFrame:
+    """Labels with class names, empty where missing; of vectors and maps the first elements."""
+    import pandas as pd
+
+    columns: list[pd.Series] = []
     for task in problem.tasks:
         values = problem.targets[task.name][:rows]
         if task.kind == "multiclass" or (task.kind == "binary" and len(task.classes) == 2):
@@ -86,32 +125,7 @@ def _frame(problem: Problem, rows: int) -> pd.DataFrame:
             columns.append(pd.Series(named, name=task.name, dtype="object"))
         else:
             columns += [
-                pd.Series(values[:, n], name=f"{task.name} {n + 1}" if task.width > 1 else task.name) for n in range(task.width)
+                pd.Series(values[:, n], name=f"{task.name} {n + 1}" if task.width > 1 else task.name)
+                for n in range(min(task.width, PREVIEW_COLUMNS))
             ]
     return pd.concat(columns, axis=1)
-
-
-def _scales(problem: Problem) -> pd.DataFrame:
-    """One row a task: kind, what it predicts, share of labels by split, spread of its labels."""
-    import pandas as pd
-
-    shares = [problem.availability(split) for split in range(len(SPLITS))]
-    rows = []
-    for task in problem.tasks:
-        values = problem.targets[task.name]
-        finite = values[np.isfinite(values)]
-        what = f"{len(task.classes)} classes" if task.kind == "multiclass" else f"{task.width} values" if task.width > 1 else ""
-        spread = "" if task.kind in ("multiclass", "binary") or not finite.size else f"{finite.mean():.3g} ± {finite.std():.3g}"
-        present = {f"labels, {name}": 100 * share[task.name] for name, share in zip(SPLITS, shares, strict=True)}
-        rows.append(
-            {
-                "task": task.name,
-                "kind": task.kind,
-                "predicts": what,
-                "loss": task.loss,
-                "mean ± spread": spread,
-                "unit": task.unit,
-                **present,
-            }
-        )
-    return pd.DataFrame(rows)

@@ -13,12 +13,11 @@ from mtl_core.specs import DataSpec
 from mtl_core.store import Store
 from pages.ui import columns, forms, problems, state
 from pages.ui.guard import guard
-from pages.ui.problems import Sight
 from pages.ui.text import plain, short
 
 BUILT_IN, OWN, TABLE = "Built-in scenario", "My own table", "stored-table"
 NEXT_STEP = {BUILT_IN: "Change the settings above.", OWN: "Correct the columns above, or choose another table."}
-PERCENT = st.column_config.NumberColumn(format="%.0f %%")
+MOST_TOLD = 6  # warnings shown at once
 
 
 def choose_way() -> str:
@@ -109,15 +108,20 @@ def _understood(store: Store, fingerprint: str) -> DataSpec:
     return columns.corrected(before, after, start)
 
 
-def complaints(store: Store, spec: DataSpec) -> tuple[str, ...]:
-    """What is to be said of a table before it is trained on."""
-    return problems.understanding(store, spec).warnings if spec.fingerprint else ()
-
-
 def tell(warnings: Sequence[str]) -> None:
-    """One sentence each."""
-    for warning in warnings:
-        st.warning(plain(warning))
+    """One sentence each, in one box; those beyond the first few behind a click."""
+    first, more = warnings[:MOST_TOLD], warnings[MOST_TOLD:]
+    if len(first) == 1:
+        st.warning(plain(first[0]))
+    elif first:
+        st.warning(_points(first))
+    if more:
+        with st.expander(f"{len(more)} more {'warnings' if len(more) > 1 else 'warning'}"):
+            st.markdown(_points(more))
+
+
+def _points(sentences: Sequence[str]) -> str:
+    return "\n".join(f"- {plain(one)}" for one in sentences)
 
 
 def go(spec: DataSpec) -> None:
@@ -129,16 +133,3 @@ def go(spec: DataSpec) -> None:
 
 def _without_file(spec: DataSpec) -> dict[str, Any]:
     return spec.model_dump(mode="json", exclude_defaults=True)
-
-
-def facts(seen: Sight) -> None:
-    """Tasks with availability and scale by split, and a preview."""
-    rows = ", ".join(f"{count:,} {split}" for split, count in seen.info.rows.items())
-    st.subheader("Tasks", anchor=False)
-    st.caption(
-        plain(f"{rows} rows; {seen.info.features} features. Labels: share of rows, for vectors of elements, that have one.")
-    )
-    config = {name: PERCENT for name in seen.scales.columns if name.startswith("labels, ")}
-    st.dataframe(seen.scales, hide_index=True, column_config=config, key="scales")
-    st.subheader("First rows", anchor=False)
-    st.dataframe(seen.preview, hide_index=True, key="preview")

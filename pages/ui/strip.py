@@ -49,7 +49,7 @@ def _choose_preset(key: str) -> None:
 def tasks(store: Store, comparison: Comparison) -> list[str]:
     """Task names of the draft's problem. Raises UserError."""
     data = state.draft().data
-    info = comparison.problem if comparison.spec.data == data else problems.sight(store, data).info
+    info = comparison.problem if comparison.spec.data == data else problems.info(store, data)
     return [task.name for task in info.tasks]
 
 
@@ -58,7 +58,7 @@ def on_display(store: Store) -> tuple[Comparison, Progress | None]:
     shown = state.shown()
     try:
         if shown is None:
-            return nothing_yet(state.draft(), problems.sight(store, state.draft().data).info), None
+            return nothing_yet(state.draft(), problems.info(store, state.draft().data)), None
         if shown != state.RECORDED:
             return store.comparison(shown), store.progress(shown)
     except UserError as error:  # somebody has deleted it, or its table is not here
@@ -73,7 +73,7 @@ def other_problem(store: Store, comparison: Comparison) -> str | None:
     wanted, had = state.draft().data, comparison.spec.data
     if (wanted.scenario, wanted.fingerprint) == (had.scenario, had.fingerprint):
         return None
-    was, will_be = _title(had, comparison.problem), _title(wanted, problems.sight(store, wanted).info)
+    was, will_be = _title(had, comparison.problem), _title(wanted, problems.info(store, wanted))
     return f"Shown: {was}, from before. Press Run to train on {will_be}."
 
 

@@ -1,0 +1,93 @@
+"""What is shown of data: its tasks, how features go with targets, rows in two splits at once, the first rows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from mtl_core.analysis.wording import number
+from mtl_core.data.profile import Profile, TaskFacts
+from mtl_core.records import HIGHER_IS_BETTER
+from pages.ui import frame, heatmap
+from pages.ui.live import draw
+from pages.ui.tables import Rows
+from pages.ui.text import plain
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+PERCENT = st.column_config.NumberColumn(format="%.0f %%")
+HOW = (
+    "Pearson's correlation of two numbers, −1 to 1; the correlation ratio of a number and classes and Cramér's V of two kinds of "
+    "classes, 0 to 1, corrected for their number of classes. Each feature alone, on all rows that have both; nothing is fitted "
+    "by it. A model may use what no single feature shows."
+)
+
+
+def tasks(found: Profile) -> None:
+    """One row a task, with what a predictor that ignores the features scores."""
+    st.subheader("Tasks", anchor=False)
+    rows = ", ".join(f"{count:,} {split}" for split, count in found.rows.items())
+    st.caption(
+        plain(f"{rows} rows; {found.features:,} features. A constant always says what the training labels are on average.")
+    )
+    config = dict.fromkeys(("train", "validation", "test"), PERCENT)
+    config = {f"labels, {name}": PERCENT for name in config}
+    st.dataframe(task_rows(found), hide_index=True, column_config=config, key="tasks")
+
+
+def task_rows(found: Profile) -> Rows:
+    """Pure: the table of tasks."""
+    return [
+        {
+            "task": one.task.name,
+            "kind": one.task.kind,
+            "their labels": one.scale,
+            **{f"labels, {split}": 100 * share for split, share in one.shares.items()},
+            "a constant has": _metric(one),
+            **{f"on {split}": "–" if value is None else number(value) for split, value in one.constant.items()},
+            "loss": one.task.loss,
+        }
+        for one in found.tasks
+    ]
+
+
+def _metric(one: TaskFacts) -> str:
+    better = "↑" if one.metric in HIGHER_IS_BETTER else "↓"
+    unit = f" ({one.task.unit})" if one.task.unit and one.task.kind in ("regression", "multi_output", "count") else ""
+    return f"{one.metric.replace('_', ' ')}{unit} {better}"
+
+
+def associations(found: Profile) -> None:
+    """The strongest features as a map, all of them as a table."""
+    pairs = found.associations
+    st.subheader("How features go with targets", anchor=False)
+    if not pairs.features or not pairs.targets:
+        st.caption(plain(pairs.note or "There is nothing to compare."))
+        return
+    st.caption(plain(f"{heatmap.takeaway(pairs)} {pairs.note}".rstrip()), help=HOW)
+    draw(heatmap.heatmap(pairs, frame.theme()), "associations")
+    more = len(pairs.features) > heatmap.MOST_FEATURES or len(pairs.targets) > heatmap.MOST_TARGETS
+    if more:
+        shown = f"The {heatmap.MOST_FEATURES} strongest of {len(pairs.features):,} features are drawn"
+        with st.expander(f"{shown}: all as a table"):
+            config = {name: st.column_config.NumberColumn(format="%.2f") for name in heatmap.heads(pairs)}
+            st.dataframe(heatmap.rows(pairs), hide_index=True, column_config=config, key="all-associations")
+
+
+def twins(found: Profile, warnings: tuple[str, ...]) -> None:
+    """Whether rows are judged on that were trained on; silent where a warning says it."""
+    if not any(warning.startswith(found.twins.sentence) for warning in warnings):
+        st.subheader("Rows in more than one split", anchor=False)
+        st.markdown(plain(found.twins.sentence))
+
+
+def first_rows(preview: pd.DataFrame, found: Profile) -> None:
+    """The first rows as a model is given them."""
+    st.subheader("First rows", anchor=False)
+    shown = "Targets first." if preview.shape[1] > len(found.tasks) else "Targets only."
+    st.caption(
+        f"{shown} Features as a model is given them, before they are standardised: categories in columns of 0 and 1, gaps filled."
+    )
+    st.dataframe(preview, hide_index=True, key="preview")
