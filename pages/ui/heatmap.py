@@ -16,7 +16,8 @@ from pages.ui.palette import HUES, INK, Theme
 from pages.ui.text import cell, short
 
 MOST_FEATURES, MOST_TARGETS = 15, 12
-ROW, HEAD = 26, 76  # pixels of a feature, and above the first
+ROW, LEVEL, TURNED = 26, 28, 76  # pixels of a feature, and above the first for level and turned names
+LETTER, CELL = 6.5, 150  # pixels of a letter, and of a target at most
 PAPER: dict[Theme, str] = {"light": "#FFFFFF", "dark": "#0E1117"}  # the page's background
 WORDS = {
     "pearson": "Pearson's correlation",
@@ -29,22 +30,26 @@ WORDS = {
 def heatmap(found: Associations, theme: Theme) -> Figure:
     """The strongest features, one row each; blue goes with the target, orange against it, pale does neither."""
     rows, columns = found.strongest(MOST_FEATURES), range(min(len(found.targets), MOST_TARGETS))
-    height = HEAD + ROW * len(rows) + 8
     names = [found.features[row] for row in rows]
     targets = [found.targets[column] for column in columns]
     data = [_cell(found, row, column, (x, y), theme) for y, row in enumerate(rows) for x, column in enumerate(columns)]
-    turned = {"rotate": 35 if len(targets) > 3 else 0, "width": 90}
+    turn = len(targets) > 6 or max(map(len, targets)) * LETTER > CELL
+    head = TURNED if turn else LEVEL
+    height = TURNED + ROW * len(rows) + 8
+    left = round(min(190, 20 + LETTER * max(map(len, names))))
+    turned = {"rotate": 35 if turn else 0, "width": 90 if turn else CELL}
+    room = {"width": CELL * len(targets)} if len(targets) < 4 else {"right": 8}  # a few cells need not fill a screen
     option = {
         "animation": False,
         "textStyle": {"color": INK[theme]},
-        "grid": {"left": 190, "right": 8, "top": HEAD, "bottom": 6},
+        "grid": {"left": left, **room, "top": head, "height": ROW * len(rows)},
         "tooltip": {"confine": True, "extraCssText": "max-width:300px;white-space:normal;overflow-wrap:anywhere"},
-        "xAxis": {**_axis([short(name, 40) for name in targets], theme, turned), "position": "top"},
-        "yAxis": {**_axis([short(name, 40) for name in names], theme, {"width": 180}), "inverse": True},
+        "xAxis": {**_axis(_labels(targets, 40), theme, turned), "position": "top"},
+        "yAxis": {**_axis(_labels(names, 40), theme, {"width": left - 12}), "inverse": True},
         "series": [{"type": "heatmap", "data": data, "emphasis": {"disabled": True}, "label": {"show": True, "fontSize": 12}}],
         "media": _media(names, targets),
     }
-    return Figure(option, height, height, takeaway(found))
+    return Figure(option, head + ROW * len(rows) + 8, height, takeaway(found))
 
 
 def takeaway(found: Associations) -> str:
@@ -129,16 +134,21 @@ def _axis(names: Sequence[str], theme: Theme, more: Option) -> Option:
     return {"type": "category", "data": list(names), "axisLabel": label, **plain}
 
 
+def _labels(names: Sequence[str], letters: int) -> list[str]:
+    """Shortened names; the invisible letter keeps ECharts, which uses them as keys, from falling over `__proto__`."""
+    return [f"{short(name, letters)}\u200b" for name in names]
+
+
 def _media(names: Sequence[str], targets: Sequence[str]) -> list[Option]:
     """On a phone: shorter names, smaller numbers, more room for cells."""
     many = len(targets) > 6
     narrow = {
-        "grid": {"left": 92 if many else 112, "right": 4},
+        "grid": {"left": 92 if many else 112, "width": "auto", "right": 4, "top": TURNED},
         "xAxis": {
-            "data": [short(name, 12) for name in targets],
+            "data": _labels(targets, 12),
             "axisLabel": {"fontSize": 10, "rotate": 50 if len(targets) > 2 else 0, "width": 80},
         },
-        "yAxis": {"data": [short(name, 18) for name in names], "axisLabel": {"fontSize": 10, "width": 86 if many else 106}},
+        "yAxis": {"data": _labels(names, 18), "axisLabel": {"fontSize": 10, "width": 86 if many else 106}},
         "series": [{"label": {"fontSize": 9 if many else 11}}],
     }
     return [{"query": {"maxWidth": NARROW}, "option": narrow}]
