@@ -35,21 +35,21 @@ def heatmap(found: Associations, theme: Theme) -> Figure:
     data = [_cell(found, row, column, (x, y), theme) for y, row in enumerate(rows) for x, column in enumerate(columns)]
     turn = len(targets) > 6 or max(map(len, targets)) * LETTER > CELL
     head = TURNED if turn else LEVEL
-    height = TURNED + ROW * len(rows) + 8
+    height, narrow = (above + ROW * len(rows) + 8 for above in (head, TURNED if len(targets) > 2 else LEVEL))
     left = round(min(190, 20 + LETTER * max(map(len, names))))
     turned = {"rotate": 35 if turn else 0, "width": 90 if turn else CELL}
     room = {"width": CELL * len(targets)} if len(targets) < 4 else {"right": 8}  # a few cells need not fill a screen
     option = {
         "animation": False,
         "textStyle": {"color": INK[theme]},
-        "grid": {"left": left, **room, "top": head, "height": ROW * len(rows)},
+        "grid": {"left": left, **room, "top": head, "height": ROW * len(rows), "outerBoundsMode": "none"},
         "tooltip": {"confine": True, "extraCssText": "max-width:300px;white-space:normal;overflow-wrap:anywhere"},
         "xAxis": {**_axis(_labels(targets, 40), theme, turned), "position": "top"},
         "yAxis": {**_axis(_labels(names, 40), theme, {"width": left - 12}), "inverse": True},
         "series": [{"type": "heatmap", "data": data, "emphasis": {"disabled": True}, "label": {"show": True, "fontSize": 12}}],
         "media": _media(names, targets),
     }
-    return Figure(option, head + ROW * len(rows) + 8, height, takeaway(found))
+    return Figure(option, height, narrow, takeaway(found))
 
 
 def takeaway(found: Associations) -> str:
@@ -143,7 +143,7 @@ def _media(names: Sequence[str], targets: Sequence[str]) -> list[Option]:
     """On a phone: shorter names, smaller numbers, more room for cells."""
     many = len(targets) > 6
     narrow = {
-        "grid": {"left": 92 if many else 112, "width": "auto", "right": 4, "top": TURNED},
+        "grid": {"left": 92 if many else 112, "width": "auto", "right": 4, "top": TURNED if len(targets) > 2 else LEVEL},
         "xAxis": {
             "data": _labels(targets, 12),
             "axisLabel": {"fontSize": 10, "rotate": 50 if len(targets) > 2 else 0, "width": 80},
