@@ -87,7 +87,7 @@ def test_a_profile_says_how_many_labels_there_are_and_what_they_are_like() -> No
     assert price.shares["train"] == price.labels["train"] / found.rows["train"]
     values = np.array([float(row[4]) for row in rows if row[4]])
     assert price.scale == f"{values.mean():.3g} ± {values.std():.3g}"
-    assert kind.scale.endswith("% b")
+    assert kind.scale.endswith("% are b")
     assert visits.scale.endswith("% zeros")
     assert [one.metric for one in found.tasks] == ["rmse", "auroc", "mae"]
     told = json.loads(json.dumps({**seen.to_dict(), **found.to_dict()}, allow_nan=False))

@@ -159,7 +159,8 @@ def _scale(task: TaskSpec, labels: Float[np.ndarray, " labels"]) -> str:
         shown = 1 if task.kind == "binary" else int(counts.argmax())
         share = f"{100 * counts[shown] / labels.size:.3g} %" if shown < counts.size else "0 %"
         name = task.classes[shown] if shown < len(task.classes) else "positive"
-        return f"{share} {name}" if task.kind == "binary" else f"{len(task.classes)} classes, {share} {name}"
+        words = f"{share} are {name}"
+        return words if task.kind == "binary" else f"{len(task.classes)} classes, {words}"
     text = f"{labels.mean():.3g} ± {labels.std():.3g}"
     if task.kind == "count":
         return f"{text}, {100 * (labels == 0).mean():.3g} % zeros"
