@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
@@ -32,8 +32,9 @@ def tasks(found: Profile) -> None:
     st.caption(
         plain(f"{rows} rows; {found.features:,} features. A constant always says what the training labels are on average.")
     )
-    config = dict.fromkeys(("train", "validation", "test"), PERCENT)
-    config = {f"labels, {name}": PERCENT for name in config}
+    longest = max(len(one.task.name) for one in found.tasks)
+    config: dict[str, Any] = {f"labels, {name}": PERCENT for name in found.rows}
+    config["task"] = st.column_config.TextColumn(width=min(220, 40 + 7 * longest))
     st.dataframe(task_rows(found), hide_index=True, column_config=config, key="tasks")
 
 
