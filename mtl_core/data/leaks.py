@@ -28,7 +28,6 @@ How = Literal["value", "steps", "group", "missing"]
 
 _WORK = 4_000_000  # values looked at over all pairs of feature and target
 _MOST_ROWS, _FEWEST_ROWS = 4_000, 500
-_GROUPED_ROWS = 20_000
 _PAIRED = 20  # rows that must have both a value and a label
 _CORRELATED = 0.995  # its square: the variance that is left is 1 %
 _LOOK, _HOPELESS = 400, 0.9  # so few rows tell first what cannot be a leak
@@ -104,7 +103,7 @@ def gives_away(feature: Column, target: Target, sample: Int[np.ndarray, " sample
         few = not classes and feature.distinct <= len(y) / 10
         if few and stepwise(y, x, exactly=np.unique(x).size == 2):  # two halves of a target are often a cause of it
             return "steps"
-        if feature.distinct <= len(target.labels) / 2 and _grouped(feature, target):
+        if feature.distinct <= len(target.labels) / 2 and _grouped(feature, target, 2 * len(sample)):
             return "value" if feature.distinct <= MAX_LEVELS else "group"
     seen = np.isfinite(labels)
     gaps = ~known[seen]
@@ -137,12 +136,12 @@ def _codes(feature: Column) -> Int[np.ndarray, " rows"]:
     return codes
 
 
-def _grouped(feature: Column, target: Target) -> bool:
+def _grouped(feature: Column, target: Target, most: int) -> bool:
     codes, rows = _codes(feature), len(target.labels)
     both = (codes >= 0) & np.isfinite(target.labels)
-    if rows > _GROUPED_ROWS:  # whole groups, since a sample of rows would leave most of them alone
-        chosen = np.random.default_rng(0).random(int(codes.max(initial=0)) + 1) < _GROUPED_ROWS / rows
-        both &= chosen[codes] if feature.distinct > MAX_LEVELS else np.arange(rows) % (rows // (_GROUPED_ROWS) + 1) == 0
+    if rows > most:  # whole groups, since a sample of rows would leave most of them alone
+        chosen = np.random.default_rng(0).random(int(codes.max(initial=0)) + 1) < most / rows
+        both &= chosen[codes] if feature.distinct > MAX_LEVELS else np.arange(rows) % (rows // most + 1) == 0
     return bool(both.sum() >= _PAIRED) and one_label_each(codes[both], target.labels[both], classes=bool(target.task.classes))
 
 

@@ -1,0 +1,43 @@
+"""The Data page in a browser: a table whose names are traps, and a phone."""
+
+from __future__ import annotations
+
+import csv
+import io
+
+import numpy as np
+from playwright.sync_api import Page, expect
+from served import App
+
+expect.set_options(timeout=45_000)
+
+IDLE = "[data-testid=stApp][data-test-script-state=notRunning]"
+NAMES = ("<img src=x onerror=alert(1)>", "__proto__", "constructor", "**bold** $x^2$", "{a} {{b}}", "x" * 90, "amount", "class")
+WIDTHS = "[document.documentElement.scrollWidth, document.querySelector('[data-testid=stMain]').scrollWidth]"
+
+
+def table() -> bytes:
+    rng = np.random.default_rng(0)
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(NAMES)
+    for _ in range(90):
+        x = rng.normal(size=6)
+        writer.writerow([*np.round(x, 3), round(float(x.sum()), 3), "yes" if x[0] > 0.1 * rng.normal() else "no"])
+    return text.getvalue().encode()
+
+
+def test_names_that_are_traps_are_drawn_as_text_and_a_phone_need_not_scroll_sideways(page: Page, app: App) -> None:
+    executed: list[str] = []
+    page.on("dialog", lambda dialog: (executed.append(dialog.message), dialog.dismiss()))
+    page.goto(f"{app.url}/data")
+    page.wait_for_selector(IDLE)
+    page.get_by_text("My own table").click()
+    page.locator("input[type=file]").set_input_files({"name": "traps.csv", "mimeType": "text/csv", "buffer": table()})
+    expect(page.get_by_text("90 rows: what was understood")).to_be_visible()
+    expect(page.locator(".st-key-associations canvas").first).to_be_visible()
+    expect(page.locator(".st-key-tasks")).to_be_visible()
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.wait_for_selector(IDLE)
+    assert max(page.evaluate(WIDTHS)) <= 390
+    assert not executed
