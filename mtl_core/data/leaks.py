@@ -103,11 +103,16 @@ def gives_away(feature: Column, target: Target, sample: Int[np.ndarray, " sample
         few = not classes and feature.distinct <= len(y) / 10
         if few and stepwise(y, x, exactly=np.unique(x).size == 2):  # two halves of a target are often a cause of it
             return "steps"
-        if feature.distinct <= len(target.labels) / 2 and _grouped(feature, target, 2 * len(sample)):
+        grouped = feature.distinct <= len(target.labels) / 2 and (
+            one_label_each(x, y, classes=classes)
+            if feature.distinct <= len(y) / 10
+            else _grouped(feature, target, 2 * len(sample))
+        )
+        if grouped:
             return "value" if feature.distinct <= MAX_LEVELS else "group"
     seen = np.isfinite(labels)
     gaps = ~known[seen]
-    if _PAIRED <= gaps.sum() <= gaps.size - _PAIRED and one_label_each(gaps.astype(int), labels[seen], classes=classes):
+    if _PAIRED <= gaps.sum() <= gaps.size - _PAIRED and one_label_each(gaps.astype(float), labels[seen], classes=classes):
         return "missing"
     return None
 
@@ -137,11 +142,11 @@ def _codes(feature: Column) -> Int[np.ndarray, " rows"]:
 
 
 def _grouped(feature: Column, target: Target, most: int) -> bool:
+    """The same for groups of which a sample of rows would leave most rows alone: whole groups are drawn."""
     codes, rows = _codes(feature), len(target.labels)
     both = (codes >= 0) & np.isfinite(target.labels)
-    if rows > most:  # whole groups, since a sample of rows would leave most of them alone
-        chosen = np.random.default_rng(0).random(int(codes.max(initial=0)) + 1) < most / rows
-        both &= chosen[codes] if feature.distinct > MAX_LEVELS else np.arange(rows) % (rows // most + 1) == 0
+    if rows > most:
+        both &= (np.random.default_rng(0).random(int(codes.max(initial=0)) + 1) < most / rows)[codes]
     return bool(both.sum() >= _PAIRED) and one_label_each(codes[both], target.labels[both], classes=bool(target.task.classes))
 
 
@@ -181,7 +186,7 @@ def stepwise(along: Float[np.ndarray, " rows"], codes: Float[np.ndarray, " rows"
     return apart + max(misplaced, 0) <= (0 if exactly else _MISSED * missed)
 
 
-def one_label_each(groups: Int[np.ndarray, " rows"], labels: Float[np.ndarray, " rows"], *, classes: bool) -> bool:
+def one_label_each(groups: Float[np.ndarray, " rows"], labels: Float[np.ndarray, " rows"], *, classes: bool) -> bool:
     """Whether the other rows of a row's group tell its label almost perfectly; rows alone in their group do not count."""
     group = np.unique(groups, return_inverse=True)[1]
     sizes = np.bincount(group)

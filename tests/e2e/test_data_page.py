@@ -36,7 +36,7 @@ def test_names_that_are_traps_are_drawn_as_text_and_a_phone_need_not_scroll_side
     page.locator("input[type=file]").set_input_files({"name": "traps.csv", "mimeType": "text/csv", "buffer": table()})
     expect(page.get_by_text("90 rows: what was understood")).to_be_visible()
     expect(page.locator(".st-key-associations canvas").first).to_be_visible()
-    expect(page.locator(".st-key-tasks")).to_be_visible()
+    expect(page.get_by_text("A constant always says")).to_be_visible()
     page.set_viewport_size({"width": 390, "height": 844})
     page.wait_for_selector(IDLE)
     assert max(page.evaluate(WIDTHS)) <= 390
