@@ -1,7 +1,7 @@
 """The best fixed weights that a search finds: what a learned scheme has to beat.
 
 Candidates are points of the simplex, equal weights first, then drawn log-uniformly (the largest weight of a draw is up to 100
-times the smallest), always the same ones. Each is trained with the budget that every other arm has; the one with the lowest mean of
+times the smallest), always the same ones. Each is trained with the budget that every other arm has; that with the lowest mean of
 the fixed validation criterion, losses over those of the constant predictor, is chosen. Test data choose nothing.
 """
 
