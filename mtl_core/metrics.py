@@ -8,6 +8,7 @@ All lanes are judged on the same rows, so labels have no lane dimension. The nam
 - mean_iou: over the classes that occur in these labels or are predicted there, places without a label left out.
 - precision, recall, ap50 of detection: `detection.py`.
 - positive_rate, zero_rate: predicted shares, to be held beside the labels' own (collapse shows as 0 or 1).
+- nasa_score: NASA's asymmetric score of remaining life, a sum over rows (Saxena et al., PHM 2008); late is worse than early.
 """
 
 from __future__ import annotations
@@ -24,6 +25,9 @@ from mtl_core.tasks import element_loss, predicted_count, probability_of_zero
 
 if TYPE_CHECKING:
     from mtl_core.specs import TaskSpec
+
+EARLY, LATE = 13.0, 10.0  # units of error by which a row's term of NASA's score grows e-fold
+MOST = 70.0  # largest exponent: a sum over a million rows stays within float32, in which it is stored
 
 
 def metrics(
@@ -42,7 +46,7 @@ def metrics(
     rows = valid.any(-1)
     outputs, targets, valid = outputs[:, rows], targets[rows], valid[rows]
     if task.is_regression:
-        return _errors(outputs, targets, valid, scale)
+        return {**_errors(outputs, targets, valid, scale), **_extra(task, outputs, targets, valid, scale)}
     if task.kind == "detection":
         return detection.metrics(task, outputs, targets)
     if task.kind == "segmentation":
@@ -71,6 +75,27 @@ def _errors(predicted: Tensor, true: Tensor, valid: Tensor, scale: Float[np.ndar
     mse = ((residual**2).sum(-2).cpu().double() * unit**2).sum(-1) / number
     mae = (residual.abs().sum(-2).cpu().double() * unit).sum(-1) / number
     return {"rmse": mse.sqrt(), "mae": mae, "mse": mse, "r2": _r2(residual, true, valid).cpu().double()}
+
+
+def _extra(
+    task: TaskSpec, predicted: Tensor, true: Tensor, valid: Tensor, scale: Float[np.ndarray, " width"]
+) -> dict[str, Tensor]:
+    """What the task asks for beyond the metrics of its kind."""
+    if "nasa_score" not in task.extra_metrics:
+        return {}
+    error = torch.where(valid, predicted - true, 0.0).cpu().double() * torch.from_numpy(scale)  # a row without label adds 0
+    score = nasa_score(error.flatten(1))
+    return {"nasa_score": score if bool(valid.any()) else torch.full_like(score, torch.nan)}
+
+
+def nasa_score(error: Float[Tensor, "lanes rows"]) -> Float[Tensor, " lanes"]:
+    """Sum over rows of `e^(-d/13) - 1` for d < 0 and `e^(d/10) - 1` for d >= 0, d = prediction - label. Lower is better.
+
+    Defined for d in cycles; it has no unit and is not comparable in another one, nor between different numbers of rows. Exponents
+    stop at `MOST` (700 cycles late, 910 early), so that an early epoch cannot leave the range of what is stored. NaN stays NaN.
+    """
+    exponent = torch.where(error < 0, -error / EARLY, error / LATE)
+    return torch.expm1(exponent.clamp(max=MOST)).sum(-1)
 
 
 def _r2(residual: Tensor, true: Tensor, valid: Tensor) -> Tensor:

@@ -13,10 +13,11 @@ from mtl_core.data.scenarios.base import Knob, KnobValue, Scenario
 from mtl_core.data.scenarios.multi_digits import MULTI_DIGITS
 from mtl_core.data.scenarios.noise_and_scale import NOISE_AND_SCALE
 from mtl_core.data.scenarios.osint import OSINT
+from mtl_core.data.scenarios.turbofan import TURBOFAN
 from mtl_core.errors import SpecError, unknown
 from mtl_core.problem import Problem
 
-SCENARIOS: dict[str, Scenario] = {scenario.name: scenario for scenario in (OSINT, NOISE_AND_SCALE, MULTI_DIGITS)}
+SCENARIOS: dict[str, Scenario] = {scenario.name: scenario for scenario in (OSINT, NOISE_AND_SCALE, MULTI_DIGITS, TURBOFAN)}
 
 __all__ = ["SCENARIOS", "Knob", "KnobValue", "Scenario", "complete", "describe", "load"]
 
