@@ -17,7 +17,12 @@ from mtl_core.problem import SPLITS, TEST, TRAIN, VALIDATION, Problem
 from mtl_core.resolving import resolve
 from mtl_core.specs import DataSpec, TrainingSpec, parse_experiment
 
-SMALL = {"osint": {"samples": 800}, "noise_and_scale": {"samples": 400}, "multi_digits": {"samples": 400}}
+SMALL = {
+    "osint": {"samples": 800},
+    "noise_and_scale": {"samples": 400},
+    "multi_digits": {"samples": 400},
+    "turbofan": {"samples": 400, "engines": 30},
+}
 everywhere = pytest.mark.parametrize("name", SCENARIOS)
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mtl_core.data import cmapss
 from mtl_core.data.formats import check_size
 from mtl_core.data.names import shown
 from mtl_core.errors import SpecError, TableError, UserError
@@ -34,10 +35,11 @@ def load(spec: DataSpec, fetch: Fetch | None = None) -> Problem:
         from mtl_core.data import scenarios
 
         return scenarios.load(spec.scenario, spec.knobs)
-    from mtl_core.data.table import to_problem
+    from mtl_core.data import engines, table
 
     name, data = _table(spec, fetch)
-    return to_problem(data, name, spec)
+    recording = cmapss.recognise(data, name) if engines.meant(spec) else None
+    return table.to_problem(data, name, spec) if recording is None else engines.to_problem(recording, name, spec)
 
 
 def pin(spec: DataSpec) -> tuple[DataSpec, tuple[str, bytes] | None]:
@@ -51,16 +53,18 @@ def pin(spec: DataSpec) -> tuple[DataSpec, tuple[str, bytes] | None]:
         return spec.model_copy(update={"knobs": scenarios.complete(spec.scenario, spec.knobs)}), None
     if spec.file is None or (spec.fingerprint is not None and not Path(spec.file).expanduser().is_file()):
         return spec, None
-    name, data = read_file(spec.file)
+    name, data = _read(spec)
     _check_fingerprint(spec, data)
     return spec.model_copy(update={"fingerprint": digest(data)}), (name, data)
 
 
 def inspect(data: bytes, name: str, spec: DataSpec | None = None) -> Understanding:
     """What is understood of a table, with the user's corrections in `spec`. Raises TableError, SpecError."""
-    from mtl_core.data.table import inspect as look
+    from mtl_core.data import engines, table
 
-    return look(data, name, spec)
+    spec = spec or DataSpec(file=name)
+    recording = cmapss.recognise(data, name) if engines.meant(spec) else None
+    return table.inspect(data, name, spec) if recording is None else engines.inspect(recording, spec)
 
 
 def read_file(path: str) -> tuple[str, bytes]:
@@ -83,13 +87,22 @@ def _table(spec: DataSpec, fetch: Fetch | None) -> tuple[str, bytes]:
     if fetch is not None and spec.fingerprint is not None:
         if not there:
             return _stored(spec, fetch)
-        name, data = read_file(spec.file or "")
+        name, data = _read(spec)
         return (name, data) if digest(data) == spec.fingerprint else fetch(spec.fingerprint)
     if spec.file is None:
         raise SpecError(f"The table {spec.fingerprint} is not at hand: name its file, or upload it again.")
-    name, data = read_file(spec.file)
+    name, data = _read(spec)
     _check_fingerprint(spec, data)
     return name, data
+
+
+def _read(spec: DataSpec) -> tuple[str, bytes]:
+    """The file of a spec; one of three C-MAPSS files with the others beside it, unless the fingerprint is that of it alone."""
+    path = spec.file or ""
+    name, data = read_file(path)
+    if spec.fingerprint == digest(data):
+        return name, data
+    return cmapss.with_siblings(path, data) or (name, data)
 
 
 def _stored(spec: DataSpec, fetch: Fetch) -> tuple[str, bytes]:

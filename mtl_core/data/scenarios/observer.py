@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, Int
 from mtl_core.data.remaining_life import HEALTH, WINDOW, health
 from mtl_core.data.scenarios.wear import IDLE, OWN, SENSORS, Lives, Sensors, both_lives, spread, told, windows_of, worn
 
-ENGINES, IMAGINED = 100, 4000  # of the prior
+ENGINES, IMAGINED = 2000, 4000  # of the prior, its engines and windows
 LEAK_FLOOR = 0.01  # noise, at least, that he takes a leak to have
 
 Seen = Float[np.ndarray, "windows sensors cycles"]
