@@ -127,13 +127,16 @@ def _report(comparison: Comparison, folder: Path) -> str:
 
 
 def _inspect(options: argparse.Namespace) -> int:
+    from mtl_core.data.cmapss import with_siblings
     from mtl_core.data.profile import examine
     from mtl_core.listing import understood_text
 
     try:
-        found = examine(options.file.read_bytes(), options.file.name)
+        content = options.file.read_bytes()
     except OSError as error:
         raise UserError(f"{options.file} cannot be read: {error.strerror}.") from None
+    name, content = with_siblings(str(options.file), content) or (options.file.name, content)
+    found = examine(content, name)
     facts = found.understanding.to_dict()
     if found.refusal and facts["targets"]:
         facts["warnings"].append(found.refusal)

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from mtl_core import compare
+from mtl_core.__main__ import main
 from mtl_core.data import cmapss, inspect, load, pin
 from mtl_core.data.engines import CHANNELS
 from mtl_core.data.limits import MAX_CELLS
@@ -259,6 +261,28 @@ def test_an_experiment_on_the_train_file_alone_stays_on_it_when_others_appear(tm
     for role, data in PARTS.items():
         (tmp_path / f"{role}_FD001.txt").write_bytes(data)
     np.testing.assert_array_equal(load(alone).features, stored(PARTS["train"]).features)
+
+
+def test_a_comparison_on_three_files_trains_from_what_the_store_keeps(tmp_path: Path) -> None:
+    for role, data in PARTS.items():
+        (tmp_path / f"{role}_FD001.txt").write_bytes(data)
+    store = f"sqlite:///{tmp_path / 'runs.sqlite'}"
+    result = compare(tmp_path / "train_FD001.txt", {"equal": "equal"}, seeds=1, store=store, training={"epochs": 1})
+    assert result.comparison.spec.data.file is None
+    assert result.comparison.problem.name == "FD001"
+    assert result.comparison.problem.rows["test"] == len(TEST_LIVES)
+    assert not result.comparison.problem.synthetic
+    test = result.metrics.query("split == 'test' and at == 'best'").set_index("metric")["value"]
+    assert np.isfinite(test[["rmse", "nasa_score", "accuracy"]]).all()
+
+
+def test_the_command_line_inspects_the_three_files_as_it_trains_on_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for role, data in PARTS.items():
+        (tmp_path / f"{role}_FD001.txt").write_bytes(data)
+    assert main(["inspect", str(tmp_path / "train_FD001.txt")]) == 0
+    assert "the last window of each of the 3 engines of the test file" in capsys.readouterr().out
 
 
 # --- the real FD001 --------------------------------------------------------------------------------------------------

@@ -162,7 +162,7 @@ def test_truth_and_budget_are_plain_and_the_experiment_resolves(name: str) -> No
     json.dumps(problem.truth, allow_nan=False)
     TrainingSpec.model_validate(problem.training)
     experiment = parse_experiment({"data": {"scenario": name, **SMALL[name]}, "arms": {"learned": {"scheme": "softplus"}}})
-    assert resolve(experiment, problem).training.hidden == (64, 64)
+    assert resolve(experiment, problem).training.hidden == problem.training["hidden"]
     assert DataSpec.model_validate({"scenario": name, "knobs": complete(name, {})}).knobs == complete(name, {})
 
 

@@ -41,6 +41,16 @@ from mtl_core.data.scenarios.wear import SENSORS, Lives, Windows
 from mtl_core.problem import TEST, TRAIN, VALIDATION, Problem
 from mtl_core.specs import TaskSpec
 
+TRAINING = {
+    "epochs": 20,
+    "batch_size": 64,
+    "lr": 1e-3,
+    "trunk": "conv",  # an mlp (64, 64) learns its windows by heart: RMSE 18 against 13
+    "channels": (16, 16),
+    "kernel": 5,
+    "strides": (2, 2),
+    "hidden": (64,),
+}
 JUDGED = 400  # test windows, at most, that the observer judges
 
 
@@ -84,7 +94,7 @@ def _load(
         domain_weights={"rul": 0.5, "health": 0.5},
         score_weights={"rul": 0.5, "health": 0.5},
         truth=known | _truth(lives[0], leakage) | _irreducible(observer, seen[split == TEST], rul_unit, (degrading, critical)),
-        training={"epochs": 40, "batch_size": 64, "lr": 1e-3, "hidden": (64, 64)},
+        training=TRAINING,
         warnings=_warnings(leakage, rul_unit),
     )
 
