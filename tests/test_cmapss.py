@@ -180,7 +180,7 @@ def test_what_it_does_not_have_gets_a_sentence(more: dict[str, Any], sentence: s
 def test_an_engine_with_fewer_cycles_than_a_window_has_one_and_it_is_said() -> None:
     problem = stored(written((12, 60, 35, 50)))
     assert len(problem.split) == 1 + 31 + 6 + 21
-    assert any("1 engines have fewer than 30 cycles" in warning for warning in problem.warnings)
+    assert any("1 engine has fewer than 30 cycles" in warning for warning in problem.warnings)
 
 
 def test_too_few_windows_get_a_sentence() -> None:
@@ -261,6 +261,15 @@ def test_an_experiment_on_the_train_file_alone_stays_on_it_when_others_appear(tm
     for role, data in PARTS.items():
         (tmp_path / f"{role}_FD001.txt").write_bytes(data)
     np.testing.assert_array_equal(load(alone).features, stored(PARTS["train"]).features)
+
+
+def test_files_beside_each_other_are_left_apart_where_they_are_no_recording_or_none_is_meant(tmp_path: Path) -> None:
+    for role, data in PARTS.items():
+        (tmp_path / f"{role}_FD001.txt").write_bytes(data)
+    table = DataSpec(file=str(tmp_path / "train_FD001.txt"), header=False, targets=["column 26"])
+    assert len(load(table).split) == sum(TRAIN_LIVES)
+    (tmp_path / "train_FD001.txt").write_bytes(changed(10, 1, "12"))
+    assert pin(DataSpec(file=str(tmp_path / "train_FD001.txt")))[0].fingerprint == digest(changed(10, 1, "12"))
 
 
 def test_a_comparison_on_three_files_trains_from_what_the_store_keeps(tmp_path: Path) -> None:

@@ -98,9 +98,11 @@ def _table(spec: DataSpec, fetch: Fetch | None) -> tuple[str, bytes]:
 
 def _read(spec: DataSpec) -> tuple[str, bytes]:
     """The file of a spec; one of three C-MAPSS files with the others beside it, unless the fingerprint is that of it alone."""
+    from mtl_core.data import engines
+
     path = spec.file or ""
     name, data = read_file(path)
-    if spec.fingerprint == digest(data):
+    if spec.fingerprint == digest(data) or not engines.meant(spec):
         return name, data
     return cmapss.with_siblings(path, data) or (name, data)
 

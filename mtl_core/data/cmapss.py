@@ -120,7 +120,10 @@ def _recording(
 
 
 def with_siblings(path: str, data: bytes) -> tuple[str, bytes] | None:
-    """(name, bytes) of all three files as one, if `path` is one of them and the two others lie beside it; else None."""
+    """(name, bytes) of all three files as one, if `path` is one of them and the two others lie beside it; else None.
+
+    Raises TableError where they are of the format and do not belong together.
+    """
     file = Path(path).expanduser()
     named = _NAME.fullmatch(file.name)
     if named is None:
@@ -131,7 +134,8 @@ def with_siblings(path: str, data: bytes) -> tuple[str, bytes] | None:
         texts = {role: data if one == file else one.read_bytes() for role, one in beside.items()}
     except OSError:
         return None
-    return named.group(2).lstrip("_"), join(texts)
+    name, whole = named.group(2).lstrip("_"), join(texts)
+    return (name, whole) if recognise(whole, name) else None
 
 
 def join(texts: Mapping[str, bytes]) -> bytes:

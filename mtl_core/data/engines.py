@@ -174,7 +174,8 @@ def _told(recording: Recording, plan: _Plan) -> tuple[str, ...]:
         )
     short = sum(len(engine) < WINDOW for engine in (*recording.train, *recording.test))
     if short:
-        said.append(f"{short:,} engines have fewer than {WINDOW} cycles: their first cycle stands for the time before it.")
+        who = "1 engine has" if short == 1 else f"{short:,} engines have"
+        said.append(f"{who} fewer than {WINDOW} cycles: the first cycle stands for the time before it.")
     if plan.stride > 1:
         said.append(f"Only every {plan.stride}. window of the engines that run to failure is taken, to stay within what is read.")
     return tuple(said)

@@ -138,8 +138,8 @@ def _irreducible(observer: Observer, seen: Seen, unit: float, thresholds: tuple[
     probable = observer.health(judged, *thresholds)
     entropy: Float[np.ndarray, " windows"] = -(probable * np.log(probable.clip(1e-300))).sum(1)
     return {
-        "irreducible": rounded({"rul": unit**2 * squared, "health": entropy.mean()}),
-        "best_possible": rounded({"rul rmse": unit * squared**0.5, "health accuracy": probable.max(1).mean()}),
+        "irreducible": rounded({"rul": unit**2 * squared, "health": entropy.mean()}, 10),
+        "best_possible": rounded({"rul rmse": unit * squared**0.5, "health accuracy": probable.max(1).mean()}, 6),
     }
 
 
