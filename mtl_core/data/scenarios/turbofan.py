@@ -24,6 +24,15 @@ are never weighted.
 `Problem.truth["irreducible"]`: expected loss (squared error in target units; cross-entropy) on test windows of the observer who
 knows all this (`observer`). He looks at one component's sensors and the load's; for ρ between 0 and 1 the other component would
 tell him a little more.
+
+The losses start far apart: constant predictors have 1,600 to 1, a model that says 0 has 7,500 to 1. What that does (measured,
+default budget, 8 seeds, mean and standard deviation on the test; the observer is at RMSE 13.0 and accuracy .80):
+
+    equal weights            RMSE 13.1 ± .2    accuracy .60        uncertainty, softplus     the same to the last digit shown
+    fixed, rul 1/300         RMSE 13.2 ± .2    accuracy .75        amnl B                    RMSE 13.6 ± .4    accuracy .74
+
+Uncertainty and softplus weights hardly move: their first gradients are thousands of times the later ones, and Adam, which
+divides by what it remembers of them, makes the later steps tiny (twenty times the learning rate changes that little).
 """
 
 from __future__ import annotations
