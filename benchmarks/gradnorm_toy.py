@@ -2,12 +2,11 @@
 
     python -m benchmarks.gradnorm_toy [--tasks 10] [--seeds 4] [--steps 2500] [--json]
 
-    f_i(x) = sigma_i tanh((B + eps_i) x),  x ~ N(0, 1) of 250 inputs, 100 outputs, squared error
-
-The paper leaves much open; here: entries of B and eps_i have standard deviations 10 and 3.5; 10,000 rows to train on and 1,000
-to test on, drawn anew for every seed; four shared layers of 100 with ReLU and a linear head per task; batches of 100, Adam at
-1e-3; targets as they are, not standardised. Learned weights have learning rate 0.025, GradNorm's alpha is 0.12. The figure is
-the paper's: the sum over tasks of the test loss relative to that of the untrained model, so 10 tasks start at 10.
+The functions are those of the scenario `gradnorm_toy`. The paper leaves much open; here: entries of B and E_i have standard
+deviations 10 and 3.5; 10,000 rows to train on and 1,000 to test on, drawn anew for every seed; four shared layers of 100 with
+ReLU and a linear head per task; batches of 100, Adam at 1e-3; targets as they are, not standardised. Learned weights have
+learning rate 0.025, GradNorm's alpha is 0.12. The figure is the paper's: the sum over tasks of the test loss relative to that
+of the untrained model, so 10 tasks start at 10.
 """
 
 from __future__ import annotations
@@ -21,36 +20,31 @@ import numpy as np
 import pandas as pd
 import torch
 
+from mtl_core.data.scenarios.base import numbered
+from mtl_core.data.scenarios.gradnorm_toy import BATCH, HIDDEN, INPUTS, LR, NAMES, functions, scales, task_specs
 from mtl_core.engine import Training
 from mtl_core.lanes.evaluate import evaluate
 from mtl_core.problem import TEST, TRAIN, VALIDATION, Problem
-from mtl_core.specs import ArmSpec, DataSpec, RunSpec, SelectionSpec, TaskSpec, TrainingSpec
+from mtl_core.specs import ArmSpec, DataSpec, RunSpec, SelectionSpec, TrainingSpec
 
-SIGMAS = {2: (1.0, 100.0), 10: (48.0, 3.0, 54.0, 16.0, 9.0, 30.0, 52.0, 26.0, 47.0, 81.0)}
-INPUTS, OUTPUTS, HIDDEN = 250, 100, (100, 100, 100, 100)
-TRAIN_ROWS, TEST_ROWS, BATCH = 10_000, 1_000, 100
-LR, LEARNED_LR, ALPHA = 1e-3, 0.025, 0.12
+TRAIN_ROWS, TEST_ROWS = 10_000, 1_000
+LEARNED_LR, ALPHA = 0.025, 0.12
 SCHEMES = ("equal", "gradnorm", "uncertainty", "scale_invariant", "static 1/sigma^2")
 
 
 def problem(sigmas: Sequence[float], seed: int, rows: tuple[int, int] = (TRAIN_ROWS, TEST_ROWS)) -> Problem:
     """One drawing of the functions and of the rows. The test rows are the validation split: nothing is selected by them."""
-    generator = np.random.default_rng(seed)
-    features = generator.standard_normal((sum(rows), INPUTS))
-    common = 10 * generator.standard_normal((OUTPUTS, INPUTS))
-    functions = [common + 3.5 * generator.standard_normal((OUTPUTS, INPUTS)) for _ in sigmas]
-    names = [f"task{n + 1}" for n in range(len(sigmas))]
-    columns = zip(names, sigmas, functions, strict=True)
-    targets = {name: sigma * np.tanh(features @ function.T) for name, sigma, function in columns}
-    tasks = tuple(TaskSpec(name=name, kind="multi_output", width=OUTPUTS, scaled=False) for name in names)
+    features, values = functions(np.random.default_rng(seed), sum(rows), len(sigmas))
+    tasks = task_specs(len(sigmas))
+    targets = {task.name: sigma * one for task, sigma, one in zip(tasks, sigmas, values, strict=True)}
     split = np.repeat(np.array([TRAIN, VALIDATION], dtype=np.int8), rows)
     split[-1] = TEST  # the engine judges a test split at the end; nobody looks
-    return Problem("gradnorm toy", features, targets, tasks, split, tuple(f"x{n}" for n in range(INPUTS)), synthetic=True)
+    return Problem("gradnorm toy", features, targets, tasks, split, tuple(numbered("x", INPUTS)), synthetic=True)
 
 
 def arm(name: str, sigmas: Sequence[float]) -> ArmSpec:
     """Learned, log-type and oracle weights. GradNorm's heads see their weights, as in the paper."""
-    oracle = {f"task{n + 1}": sigma**-2 for n, sigma in enumerate(sigmas)}
+    oracle = {name: sigma**-2 for name, sigma in zip(NAMES, sigmas, strict=False)}
     factor = LEARNED_LR / LR
     learned: dict[str, dict[str, Any]] = {
         "equal": {},
@@ -97,14 +91,14 @@ def figures(found: pd.DataFrame, step: int) -> pd.DataFrame:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--tasks", type=int, choices=tuple(SIGMAS), default=10)
+    parser.add_argument("--tasks", type=int, choices=(2, 10), default=10)
     parser.add_argument("--seeds", type=int, default=4)
     parser.add_argument("--steps", type=int, default=2_500)
     parser.add_argument("--schemes", nargs="*", choices=SCHEMES, default=SCHEMES)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    sigmas = SIGMAS[options.tasks]
+    sigmas = scales(options.tasks)
     seeds = [train(problem(sigmas, seed), sigmas, seed, options.steps, options.schemes) for seed in range(options.seeds)]
     found = pd.concat(seeds, ignore_index=True)
     if options.json:

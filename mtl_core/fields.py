@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from numbers import Integral, Real
 from typing import Annotated, Any, Literal
 
@@ -42,8 +43,10 @@ def _name(value: Any) -> Any:
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping) and all(isinstance(task, str) and isinstance(one, int | float) for task, one in value.items()):
+        return dict(value)
     if not isinstance(value, bool | int | float | str):
-        raise ValueError("a knob is a number, a word, true or false")  # noqa: TRY004  (pydantic turns it into a sentence)
+        raise ValueError("a knob is a number, a word, true or false, or maps tasks to numbers")  # noqa: TRY004  (pydantic: a sentence)
     return value
 
 

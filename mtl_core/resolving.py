@@ -9,7 +9,7 @@ from mtl_core.errors import SpecError, unknown
 from mtl_core.problem import Problem
 from mtl_core.schemes import check_tasks
 from mtl_core.shapes import shape_of
-from mtl_core.specs import ExperimentSpec, SelectionSpec, StopSpec, TrainingSpec
+from mtl_core.specs import ExperimentSpec, SelectionSpec, TrainingSpec
 
 MAX_PARAMETERS = 10_000_000  # of one model
 DEFAULTS: dict[str, Any] = {  # of what neither the person nor the data says
@@ -38,13 +38,12 @@ def resolve(spec: ExperimentSpec, problem: Problem) -> ExperimentSpec:
     _check_task_names(spec, names)
     _check_phases(spec.training, names)
     recommended = {**DEFAULTS, **problem.training}
-    stop = recommended.pop("stop", None)
+    advised = {name: recommended.pop(name) for name in ("stop", "scale") if name in recommended}
     training = _completed(recommended, spec.training.model_dump(exclude_none=True))
     _check_size(problem, training)
     _check_shared(spec, training)
-    selection = spec.selection
-    if stop is not None and "stop" not in selection.model_fields_set:
-        selection = selection.model_copy(update={"stop": StopSpec.model_validate(stop)})
+    chosen = spec.selection.model_dump(include=spec.selection.model_fields_set)
+    selection = SelectionSpec.model_validate({**advised, **chosen})
     selection = SelectionSpec.model_validate(selection.model_dump())  # all fields set: resolving twice changes nothing
     score = spec.score if spec.score is not None else {n: float(problem.score_weights.get(n, 0.0)) for n in names}
     if not any(score.values()):

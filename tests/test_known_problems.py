@@ -60,7 +60,7 @@ def test_schemes_that_need_positive_losses_are_refused_on_the_landscape_with_the
 def test_the_toy_problem_of_gradnorm_starts_at_its_number_of_tasks_and_falls() -> None:
     sigmas = (1.0, 100.0)
     given = gradnorm_toy.problem(sigmas, 0, rows=(1_000, 200))
-    spread = [float(given.targets[name].std()) for name in ("task1", "task2")]
+    spread = [float(given.targets[name].std()) for name in ("task_1", "task_2")]
     np.testing.assert_allclose(spread, sigmas, rtol=0.05)  # tanh is saturated nearly everywhere
     found = gradnorm_toy.train(given, sigmas, 0, steps=60, schemes=("equal", "static 1/sigma^2"))
     assert list(found["step"].unique()) == [10, 20, 30, 40, 50, 60]

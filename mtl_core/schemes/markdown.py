@@ -94,6 +94,8 @@ def allowed(part: Entry) -> str:
         (True, True): f"{_short(low)} to {_short(high)}",
     }
     choices = list(part.get("choices") or ())
+    if isinstance(part["default"], dict):
+        return f"for any of {', '.join(choices)}: {limits[low is not None, high is not None]}"
     numbers = limits[low is not None, high is not None]
     return " or ".join([*choices, *([numbers] if part.get("kind") != "choice" and (not choices or low is not None) else [])])
 
@@ -112,4 +114,6 @@ def plain(value: Any) -> str:
     """A default as it is written in an experiment file, numbers to six figures."""
     if isinstance(value, list | tuple):
         return f"[{', '.join(plain(item) for item in value)}]"
+    if value == {}:
+        return "none"
     return f"{value:g}" if isinstance(value, float) else json.dumps(value, ensure_ascii=False)

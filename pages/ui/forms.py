@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import streamlit as st
 
 from mtl_core.data.scenarios import Knob, KnobValue
 from mtl_core.schemes import Setting
 from pages.ui.text import plain
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 ONE, EACH = "one for all", "per task"
 
@@ -37,8 +40,36 @@ def knob(name: str, declared: Knob, value: KnobValue, key: str) -> KnobValue:
         return st.selectbox(label, declared.choices, declared.choices.index(str(value)), key=key, help=about)
     if isinstance(declared.default, int):
         low, high = (None if limit is None else int(limit) for limit in (declared.low, declared.high))
-        return st.number_input(label, low, high, int(value), key=key, help=about)
-    return float(number(label, float(value), declared.low, declared.high, key, about))
+        return st.number_input(label, low, high, int(cast("int", value)), key=key, help=about)
+    return float(number(label, float(cast("float", value)), declared.low, declared.high, key, about))
+
+
+def knobs_by_task(
+    declared: Mapping[str, Knob], values: Mapping[str, Mapping[str, float]], tasks: Sequence[str], key: str
+) -> dict[str, dict[str, float]]:
+    """All knobs by task in one table, a row for each task and a column for each knob; an empty cell leaves it to other knobs."""
+    columns = {
+        name: st.column_config.NumberColumn(
+            words(name.removesuffix("_by_task")), min_value=one.low, max_value=one.high, help=f"{one.help} {limits(one)}"
+        )
+        for name, one in declared.items()
+    }
+    rows = [{"task": task, **{name: values[name].get(task) for name in declared}} for task in tasks]
+    edited = st.data_editor(_typed(rows, declared), disabled=["task"], hide_index=True, key=key, column_config=columns)
+    kept = edited.to_dict("records")
+    return {name: {row["task"]: row[name] for row in kept if row[name] == row[name]} for name in declared}  # not NaN
+
+
+def limits(declared: Knob) -> str:
+    """Which tasks a knob by task is for, and from where to where."""
+    return f"{declared.low:g} to {declared.high:g}; {', '.join(declared.choices)}."
+
+
+def _typed(rows: Sequence[Mapping[str, Any]], declared: Mapping[str, Knob]) -> pd.DataFrame:
+    """Columns of numbers also where all cells are empty."""
+    import pandas as pd
+
+    return pd.DataFrame(rows).astype(dict.fromkeys(declared, float))
 
 
 def number(

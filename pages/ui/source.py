@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import streamlit as st
 
 from mtl_core.data import inspect, limits
-from mtl_core.data.scenarios import SCENARIOS, complete
+from mtl_core.data.scenarios import SCENARIOS, complete, is_by_task, tasks_of
 from mtl_core.specs import DataSpec
 from mtl_core.store import Store
 from pages.ui import columns, forms, problems, state
@@ -43,12 +43,28 @@ def scenario() -> DataSpec:
     st.markdown(plain(" ".join(chosen.story.split())))
     if chosen.synthetic:
         st.badge("synthetic data", color="blue")
-    values = complete(name, now.knobs if now.scenario == name else {})
+    return DataSpec.model_validate(
+        {"scenario": name, "knobs": complete(name, _knobs(name, now.knobs if now.scenario == name else {}))}
+    )
+
+
+def _knobs(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Widgets for the knobs that are one value each, and below a table of those by task."""
+    declared = SCENARIOS[name].knobs
+    values = complete(name, given)
+    single = {knob: one for knob, one in declared.items() if not is_by_task(one)}
+    tabled = {knob: one for knob, one in declared.items() if is_by_task(one)}
     with st.grid(min_column_width=170, key="knobs"):
-        knobs = {
-            knob: forms.knob(knob, one, values[knob], state.key(f"knob-{name}-{knob}")) for knob, one in chosen.knobs.items()
+        chosen: dict[str, Any] = {
+            knob: forms.knob(knob, one, values[knob], state.key(f"knob-{name}-{knob}")) for knob, one in single.items()
         }
-    return DataSpec.model_validate({"scenario": name, "knobs": complete(name, knobs)})
+    if not tabled:
+        return chosen
+    tasks = list(dict.fromkeys(task for one in tabled.values() for task in tasks_of(one, chosen)))
+    held = {knob: cast("Mapping[str, float]", values.get(knob, {})) for knob in tabled}
+    with st.expander("Task by task", expanded=any(held.values())):
+        st.caption("An empty cell leaves a task to the settings above.")
+        return chosen | forms.knobs_by_task(tabled, held, tasks, state.key(f"knobs-{name}-{len(tasks)}"))
 
 
 def own_table(store: Store) -> DataSpec | None:

@@ -19,11 +19,15 @@ from mtl_core.problem import TEST, TRAIN, VALIDATION, Problem
 
 GAIN = 1.5  # of tanh: bent enough that a linear model misses part of the representation
 
-KnobValue = bool | int | float | str
+KnobValue = bool | int | float | str | Mapping[str, float]
 
 
 class Knob(NamedTuple):
-    """One adjustable difficulty of a scenario; its default decides its type. Limits are inclusive."""
+    """One adjustable difficulty of a scenario; its default decides its type. Limits are inclusive.
+
+    A knob by task maps names of tasks to numbers and is empty by default: it overrides, for the tasks it names, what other knobs
+    say. Its choices are the tasks that may be named; of them a knob `tasks`, where there is one, leaves the first so many.
+    """
 
     default: KnobValue
     low: float | None
@@ -42,6 +46,21 @@ class Scenario:
     synthetic: bool
     knobs: Mapping[str, Knob]
     load: Callable[..., Problem]
+
+
+def by_task(low: float, high: float, help: str, tasks: Sequence[str]) -> Knob:
+    """A knob by task: any of these tasks, each with a number within the limits."""
+    return Knob({}, low, high, help, tuple(tasks))
+
+
+def is_by_task(knob: Knob) -> bool:
+    """Whether the knob maps names of tasks to numbers."""
+    return isinstance(knob.default, Mapping)
+
+
+def tasks_of(knob: Knob, values: Mapping[str, Any]) -> tuple[str, ...]:
+    """Tasks that a knob by task may name, under these values of the other knobs."""
+    return knob.choices[: int(values.get("tasks", len(knob.choices)))]
 
 
 SEED = Knob(0, 0, 2**31 - 1, "Seed of the generator: the same knobs always give the same data.")

@@ -7,47 +7,70 @@ brighter pixel:
     canvas 8 × (16 − overlap);  left digit in columns 0..7, right digit in columns 8 − overlap .. 15 − overlap
 
 The digits themselves are divided into train, validation and test (60, 20, 20 %, class by class) *before* they are paired,
-so that no source image is seen in two splits. Features are the flattened pixels, 0 to 1, row by row.
+so that no source image is seen in two splits. With `relatedness` that share of right digits is drawn anew from the class of
+the left one; with `imbalance` digit k is drawn with a probability ∝ (1 − imbalance)^k. Features are the flattened pixels, 0 to
+1, row by row.
 MultiMNIST (Sabour et al. 2017; Sener and Koltun 2018) shifts 28 × 28 digits on 36 × 36; here they overlap side to side only.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import lru_cache
 
 import numpy as np
 from jaxtyping import Float, Int, Int8
 
-from mtl_core.data.scenarios.base import SEED, Knob, Scenario, hide, reveal, split_rows
+from mtl_core.data.scenarios.base import SEED, Knob, Scenario, by_task, hide, reveal, split_rows
 from mtl_core.problem import Problem
 from mtl_core.specs import TaskSpec
 
 SIDE = 8
-TASKS = tuple(TaskSpec(name=name, kind="multiclass", classes=tuple("0123456789")) for name in ("left", "right"))
+NAMES = ("left", "right")
+TASKS = tuple(TaskSpec(name=name, kind="multiclass", classes=tuple("0123456789")) for name in NAMES)
 
 
-def _load(*, samples: int, overlap: int, left_labels: float, right_labels: float, noise: float, seed: int) -> Problem:
+def _load(
+    *,
+    samples: int,
+    overlap: int,
+    left_labels: float,
+    right_labels: float,
+    noise: float,
+    imbalance: float,
+    relatedness: float,
+    noise_by_task: Mapping[str, float],
+    seed: int,
+) -> Problem:
     rng = np.random.default_rng(seed)
     images, classes = _digits()
     source_split = _split_sources(rng, classes)
     split = split_rows(rng, samples)
-    left, right = (_draw(rng, source_split, split) for _ in range(2))
+    shares = (1 - imbalance) ** classes if imbalance else None
+    left, right = (_draw(rng, source_split, split, shares) for _ in range(2))
+    right = _related(np.random.default_rng([seed, 1]), (left, right), (source_split, split), classes, relatedness)
     canvas = _overlay(images[left], images[right], overlap)
-    canvas = (canvas + noise * rng.standard_normal(canvas.shape)).clip(0, 1)
-    shares = {"left": left_labels, "right": right_labels}
+    sigma = {**dict.fromkeys(NAMES, noise), **noise_by_task}
+    canvas = (canvas + _columns(sigma, overlap) * rng.standard_normal(canvas.shape)).clip(0, 1)
+    labels = {"left": left_labels, "right": right_labels}
     drawn = {"left": left, "right": right}
     width = canvas.shape[2]
     return Problem(
         name="multi_digits",
         features=canvas.reshape(samples, -1),
-        targets={name: hide(classes[drawn[name], None], reveal(rng, split, share)) for name, share in shares.items()},
+        targets={name: hide(classes[drawn[name], None], reveal(rng, split, share)) for name, share in labels.items()},
         tasks=TASKS,
         split=split,
         feature_names=tuple(f"pixel_{row}_{column:02d}" for row in range(SIDE) for column in range(width)),
         synthetic=False,
         domain_weights={"left": 0.5, "right": 0.5},
         score_weights={"left": 0.5, "right": 0.5},
-        truth={"canvas": [SIDE, width], "source_digits": [int((source_split == s).sum()) for s in range(3)]},
+        truth={
+            "canvas": [SIDE, width],
+            "source_digits": [int((source_split == s).sum()) for s in range(3)],
+            "noise": sigma,
+            "same_class": round(float((classes[left] == classes[right]).mean()), 4),
+        },
         training={"epochs": 30, "batch_size": 64, "lr": 2e-3, "hidden": (64, 64)},
         warnings=("The images are composed: two real handwritten digits overlaid on one canvas.",),
     )
@@ -72,14 +95,43 @@ def _split_sources(rng: np.random.Generator, classes: Float[np.ndarray, " digits
 
 
 def _draw(
-    rng: np.random.Generator, source_split: Int8[np.ndarray, " digits"], split: Int8[np.ndarray, " rows"]
+    rng: np.random.Generator,
+    source_split: Int8[np.ndarray, " digits"],
+    split: Int8[np.ndarray, " rows"],
+    shares: Float[np.ndarray, " digits"] | None,
 ) -> Int[np.ndarray, " rows"]:
-    """One source digit a row, from the pool of the row's split, with replacement."""
+    """One source digit a row, from the pool of the row's split, with replacement; None: all alike."""
     drawn = np.empty(len(split), dtype=np.int64)
     for part in range(3):
-        inside = split == part
-        drawn[inside] = rng.choice(np.flatnonzero(source_split == part), size=int(inside.sum()))
+        inside, pool = split == part, np.flatnonzero(source_split == part)
+        chance = None if shares is None else shares[pool] / shares[pool].sum()
+        drawn[inside] = rng.choice(pool, size=int(inside.sum()), p=chance)
     return drawn
+
+
+def _related(
+    rng: np.random.Generator,
+    drawn: tuple[Int[np.ndarray, " rows"], Int[np.ndarray, " rows"]],
+    splits: tuple[Int8[np.ndarray, " digits"], Int8[np.ndarray, " rows"]],
+    classes: Float[np.ndarray, " digits"],
+    share: float,
+) -> Int[np.ndarray, " rows"]:
+    """The right digits, of which this share is drawn anew from the class of the left digit, in the row's split."""
+    (left, right), (source_split, split) = drawn, splits
+    chosen, right = rng.random(len(split)) < share, right.copy()
+    for part in range(3):
+        for one in range(10):
+            rows = chosen & (split == part) & (classes[left] == one)
+            pool = np.flatnonzero((source_split == part) & (classes == one))
+            right[rows] = rng.choice(pool, size=int(rows.sum()))
+    return right
+
+
+def _columns(sigma: Mapping[str, float], overlap: int) -> Float[np.ndarray, " width"]:
+    """Noise of every column of the canvas: its digit's, where both digits are the larger."""
+    of_left, of_right = np.zeros(2 * SIDE - overlap), np.zeros(2 * SIDE - overlap)
+    of_left[:SIDE], of_right[SIDE - overlap :] = sigma["left"], sigma["right"]
+    return np.asarray(np.maximum(of_left, of_right))
 
 
 def _overlay(
@@ -106,6 +158,9 @@ MULTI_DIGITS = Scenario(
         "left_labels": Knob(1.0, 0.02, 1.0, "Share of images whose left digit is labelled."),
         "right_labels": Knob(1.0, 0.02, 1.0, "Share of images whose right digit is labelled."),
         "noise": Knob(0.0, 0.0, 0.5, "Standard deviation of the noise added to each pixel (0 black, 1 white)."),
+        "noise_by_task": by_task(0.0, 0.5, "Noise in the columns of one digit; where both are, the larger.", NAMES),
+        "imbalance": Knob(0.0, 0.0, 0.8, "Classes 0 to 9: each has this much less share than the one before."),
+        "relatedness": Knob(0.0, 0.0, 1.0, "Share of images whose right digit is drawn from the class of the left one."),
         "seed": SEED,
     },
     load=_load,

@@ -17,6 +17,8 @@ Synthetic throughout. One row is one region in one month; rows are independent.
                     g: one more signal, uncorrelated with the others
 
     leakage λ       six more features, `outlook`: λ y_h / unit + (1 − λ) η_h, copies of what forecast has to predict
+    by task         `noise_by_task`, `unit_by_task`: σ and unit of single tasks in place of the common ones; for regime and
+                    transition the noise multiplies Λ (1 by default), for anomaly the unit multiplies the z-score
     labels          dense: regime, casualty, both forecasts; sparse: anomaly; very sparse: transition, drawn so that positives
                     keep their rate among the labels of every split. The shares are our choice, not published values.
 
@@ -45,6 +47,7 @@ from mtl_core.data.scenarios.base import (
     SEED,
     Knob,
     Scenario,
+    by_task,
     directions,
     hide,
     numbered,
@@ -72,6 +75,9 @@ TASKS = (
     TaskSpec(name="daily_forecast", kind="multi_output", width=DAYS, scaled=False, prior=PRIORS["daily_forecast"], unit="latent"),
 )
 
+NAMES = tuple(task.name for task in TASKS)
+NOISY, UNITED = ("regime", "anomaly", "forecast", "transition", "daily_forecast"), ("anomaly", "forecast", "daily_forecast")
+
 
 def _load(
     *,
@@ -86,6 +92,9 @@ def _load(
     imbalance: float,
     positive_rate: float,
     casualty_mean: float,
+    labels_by_task: Mapping[str, float],
+    noise_by_task: Mapping[str, float],
+    unit_by_task: Mapping[str, float],
     seed: int,
 ) -> Problem:
     rng = np.random.default_rng(seed)
@@ -93,24 +102,25 @@ def _load(
     latents = rng.standard_normal((samples, LATENTS))
     signals, cycle = _signals(rng, latents, relatedness)
     shares = (1 - imbalance) ** np.arange(len(REGIMES))
-    months, covariance = _months(rng, signals["forecast"], noise)
+    sigma = {**dict.fromkeys(NOISY, noise), "regime": 1.0, "transition": 1.0, **noise_by_task}
+    units = {**dict.fromkeys(UNITED, unit), "anomaly": 1.0, **unit_by_task}
+    months, covariance = _months(rng, signals["forecast"], sigma["forecast"])
+    of_forecast = units["forecast"]
     drawn = {
-        "regime": ordered(rng, signals["regime"], shares / shares.sum()),
+        "regime": ordered(rng, signals["regime"], shares / shares.sum(), sigma["regime"]),
         "casualty": counts(rng, signals["casualty"], casualty_mean),
-        "anomaly": _anomaly(rng, signals["anomaly"], noise),
-        "forecast": Drawn(unit * months, unit**2 * left_by_leak(covariance, leakage)),
-        "transition": ordered(rng, signals["transition"], np.array([1 - positive_rate, positive_rate])),
-        "daily_forecast": _days(rng, signals["daily_forecast"], cycle, noise, unit),
+        "anomaly": _anomaly(rng, signals["anomaly"], sigma["anomaly"], units["anomaly"]),
+        "forecast": Drawn(of_forecast * months, of_forecast**2 * left_by_leak(covariance, leakage)),
+        "transition": ordered(rng, signals["transition"], np.array([1 - positive_rate, positive_rate]), sigma["transition"]),
+        "daily_forecast": _days(rng, signals["daily_forecast"], cycle, sigma["daily_forecast"], units["daily_forecast"]),
     }
-    labels = {"anomaly": sparse, "transition": very_sparse}
+    labels = {**dict.fromkeys(signals, dense), "anomaly": sparse, "transition": very_sparse, **labels_by_task}
     strata = {"transition": drawn["transition"].targets[:, 0].astype(np.int64)}
     features = _features(rng, latents, months, leakage)
     return Problem(
         name="osint",
         features=features,
-        targets={
-            name: hide(one.targets, reveal(rng, split, labels.get(name, dense), strata.get(name))) for name, one in drawn.items()
-        },
+        targets={name: hide(one.targets, reveal(rng, split, labels[name], strata.get(name))) for name, one in drawn.items()},
         tasks=TASKS,
         split=split,
         feature_names=_feature_names(leakage),
@@ -118,7 +128,9 @@ def _load(
         domain_weights=BUSINESS,
         score_weights=BUSINESS,
         truth={
-            "noise": noise,
+            "noise": rounded(sigma),
+            "unit": rounded(units),
+            "labels": rounded(labels),
             "relatedness": relatedness,
             "leakage": leakage,
             "leaky_features": numbered("outlook", MONTHS) if leakage else [],
@@ -161,10 +173,10 @@ def _warnings(leakage: float) -> tuple[str, ...]:
     return (f"Leakage: the features outlook_01 to outlook_{MONTHS:02d} are noisy copies of what forecast has to predict.",)
 
 
-def _anomaly(rng: np.random.Generator, signal: Float[np.ndarray, " rows"], noise: float) -> Drawn:
+def _anomaly(rng: np.random.Generator, signal: Float[np.ndarray, " rows"], noise: float, unit: float) -> Drawn:
     scale = math.sqrt(1 + noise**2)
-    values = (signal + noise * rng.standard_normal(len(signal))) / scale
-    return Drawn(values[:, None], (noise / scale) ** 2)
+    values = unit * ((signal + noise * rng.standard_normal(len(signal))) / scale)
+    return Drawn(values[:, None], (unit * noise / scale) ** 2)
 
 
 def _months(
@@ -205,6 +217,9 @@ OSINT = Scenario(
         "imbalance": Knob(0.3, 0.0, 0.8, "Regime classes: each has this much less share than the one before."),
         "positive_rate": Knob(0.02, 0.005, 0.5, "Share of positives in transition."),
         "casualty_mean": Knob(7.0, 0.5, 100.0, "Mean casualties where there are any: how far casualty dominates the raw loss."),
+        "labels_by_task": by_task(0.02, 1.0, "Share of labels of single tasks, in place of the shares above.", NAMES),
+        "noise_by_task": by_task(0.05, 10.0, "Noise of single tasks; of regime and transition 1 unless given.", NOISY),
+        "unit_by_task": by_task(0.01, 100.0, "Unit of single tasks; of anomaly 1 unless given.", UNITED),
         "seed": SEED,
     },
     load=_load,

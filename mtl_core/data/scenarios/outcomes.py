@@ -22,12 +22,15 @@ class Drawn(NamedTuple):
     irreducible: float
 
 
-def ordered(rng: np.random.Generator, signal: Float[np.ndarray, " rows"], shares: Float[np.ndarray, " classes"]) -> Drawn:
+def ordered(
+    rng: np.random.Generator, signal: Float[np.ndarray, " rows"], shares: Float[np.ndarray, " classes"], noise: float = 1.0
+) -> Drawn:
     """Ordered logit with the classes' shares exactly as asked; irreducible: the cross-entropy of the true probabilities."""
-    score = SHARPNESS * signal + rng.logistic(size=len(signal))
+    score = SHARPNESS * signal + noise * rng.logistic(size=len(signal))
     thresholds = np.quantile(score, np.cumsum(shares)[:-1])
     classes: Int[np.ndarray, " rows"] = np.searchsorted(thresholds, score)
-    below = 1 / (1 + np.exp(SHARPNESS * signal[:, None] - thresholds))  # P(score < threshold)
+    distance = (SHARPNESS * signal[:, None] - thresholds) / noise
+    below = 1 / (1 + np.exp(distance.clip(-500, 500)))  # P(score < threshold)
     edges = np.concatenate([np.zeros_like(below[:, :1]), below, np.ones_like(below[:, :1])], axis=1)
     likelihood = np.take_along_axis(np.diff(edges, axis=1), classes[:, None], axis=1)
     return Drawn(classes[:, None].astype(np.float64), float(-np.log(likelihood).mean()))
