@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from pages.ui import arms, exports, frame, live, options, results, state, strip
+from pages.ui import arms, exports, frame, live, options, paths, results, state, strip
 from pages.ui.guard import guard
 from pages.ui.text import plain
 
@@ -40,5 +40,6 @@ st.caption(strip.legend(comparison))
 if comparison.runs and not running:
     with verdict:
         results.tell(comparison)
+    paths.paths(comparison, shown_arms)
     results.cards(comparison)
     results.details(comparison, shown_arms)

@@ -10,6 +10,7 @@
     taking_part(c)                                      labels present, gate state, tasks never trained, per arm
     score(c, weights=...)                               aggregate score with its parts
     endings(c)                                          how many runs are done, stopped, diverged, failed, unfinished
+    trajectories(c)                                     paths over the two-task landscape, and which end on its front
     report(c)                                           the whole comparison as text for a terminal
     history_frame(c), metrics_frame(c)                  tidy pandas frames
 
@@ -26,6 +27,7 @@ from mtl_core.analysis.seeds import Difference, Estimate
 from mtl_core.analysis.selection import ArmSelection, Regret, Selection, selection
 from mtl_core.analysis.shares import ArmShares, loss_shares
 from mtl_core.analysis.text import report
+from mtl_core.analysis.trajectories import Path, Trajectories, is_plane, trajectories
 from mtl_core.analysis.verdict import ArmVerdict, Verdict, verdict
 
 __all__ = [
@@ -41,11 +43,13 @@ __all__ = [
     "Mark",
     "MetricRow",
     "MetricTable",
+    "Path",
     "Regret",
     "Score",
     "ScorePart",
     "Selection",
     "TakingPart",
+    "Trajectories",
     "Verdict",
     "beaten",
     "curves",
@@ -54,6 +58,7 @@ __all__ = [
     "endings",
     "headline",
     "history_frame",
+    "is_plane",
     "loss_shares",
     "lost_runs",
     "marks",
@@ -66,5 +71,6 @@ __all__ = [
     "selection",
     "taking_part",
     "task_curves",
+    "trajectories",
     "verdict",
 ]

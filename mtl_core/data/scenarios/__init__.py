@@ -11,6 +11,7 @@ from typing import Any
 
 from mtl_core.data.scenarios.base import Knob, KnobValue, Scenario, is_by_task, tasks_of
 from mtl_core.data.scenarios.gradnorm_toy import GRADNORM_TOY
+from mtl_core.data.scenarios.landscape import LANDSCAPE
 from mtl_core.data.scenarios.multi_digits import MULTI_DIGITS
 from mtl_core.data.scenarios.noise_and_scale import NOISE_AND_SCALE
 from mtl_core.data.scenarios.osint import OSINT
@@ -20,7 +21,7 @@ from mtl_core.problem import Problem
 
 SCENARIOS: dict[str, Scenario] = {
     scenario.name: scenario
-    for scenario in (OSINT, NOISE_AND_SCALE, MULTI_DIGITS, TURBOFAN, GRADNORM_TOY)
+    for scenario in (OSINT, NOISE_AND_SCALE, MULTI_DIGITS, TURBOFAN, GRADNORM_TOY, LANDSCAPE)
 }
 
 __all__ = ["SCENARIOS", "Knob", "KnobValue", "Scenario", "complete", "describe", "is_by_task", "load", "tasks_of"]

@@ -63,6 +63,8 @@ def left_by_leak(covariance: Float[np.ndarray, "months months"], leakage: float)
     """Mean squared error of the months once their copies are known: the trace of the conditional covariance."""
     if leakage == 0:
         return float(np.diag(covariance).mean())
+    if leakage == 1:
+        return 0.0
     copied = covariance + ((1 - leakage) / leakage) ** 2 * np.eye(len(covariance))
     left = covariance - covariance @ np.linalg.solve(copied, covariance)
     return float(np.diag(left).mean())

@@ -1,0 +1,101 @@
+"""Paths over the two-task landscape: where every run began, went and ended, and which ended on the Pareto front.
+
+For problems without a network, whose runs are points of a plane (`function` tasks). Coordinates are those recorded at the
+end of every epoch; the start is known from the problem.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from mtl_core.analysis.wording import count, listed
+from mtl_core.landscape import front, landscape, near_front
+from mtl_core.records import Comparison
+
+FRONT_POINTS, GRID = 60, 81  # points that are drawn of the front; of the surface along each axis
+VIEW = ((-11.0, 11.0), (-11.0, 11.0))  # x1 and x2 of the surface
+
+
+@dataclass(frozen=True)
+class Path:
+    """One run: its point before the first epoch and after each one."""
+
+    arm: str
+    seed: int
+    points: Float[np.ndarray, "epochs+1 2"]
+    reached: bool  # it ends on the front, to within 0.1
+    lost: bool = False  # it diverged: the path ends where it was last seen
+
+    @property
+    def start(self) -> tuple[float, float]:
+        """Where it begins."""
+        return float(self.points[0, 0]), float(self.points[0, 1])
+
+    @property
+    def end(self) -> tuple[float, float]:
+        """Where it is now."""
+        return float(self.points[-1, 0]), float(self.points[-1, 1])
+
+
+@dataclass(frozen=True)
+class Trajectories:
+    """All paths, with what they run over and what is to be said of them."""
+
+    paths: tuple[Path, ...]
+    front: Float[np.ndarray, "points 2"]
+    x1: Float[np.ndarray, " columns"]
+    x2: Float[np.ndarray, " rows"]
+    total: Float[np.ndarray, "rows columns"]  # L1 + L2
+    sentences: tuple[str, ...]  # one an arm
+
+    def of(self, arm: str) -> tuple[Path, ...]:
+        """The paths of an arm, by seed."""
+        return tuple(path for path in self.paths if path.arm == arm)
+
+
+def is_plane(comparison: Comparison) -> bool:
+    """Whether the runs are points of the plane."""
+    return bool(comparison.problem.tasks) and all(task.kind == "function" for task in comparison.problem.tasks)
+
+
+def trajectories(comparison: Comparison) -> Trajectories:
+    """Every run's path so far; runs without a recorded epoch are left out."""
+    every = [_path(comparison, place) for arm in comparison.spec.arms for place in comparison.runs_of(arm)]
+    paths = tuple(path for path in every if path is not None)
+    x1, x2 = (np.linspace(*ends, GRID) for ends in VIEW)
+    losses, _ = landscape(np.stack(np.meshgrid(x1, x2), -1))
+    sentences = tuple(_sentence(arm, [path for path in paths if path.arm == arm]) for arm in comparison.spec.arms)
+    return Trajectories(paths, front(FRONT_POINTS), x1, x2, losses.sum(-1), tuple(one for one in sentences if one))
+
+
+def _path(comparison: Comparison, place: int) -> Path | None:
+    run = comparison.runs[place]
+    walked = np.stack([_coordinate(comparison, name)[:, place] for name in ("x1", "x2")], -1)
+    walked = walked[np.isfinite(walked).all(-1)]
+    if not len(walked):
+        return None
+    starts = comparison.problem.truth["starts"]
+    points = np.concatenate([[starts[run.seed % len(starts)]], walked])
+    return Path(run.arm, run.seed, points, bool(near_front(points[-1])), run.status in ("diverged", "failed"))
+
+
+def _coordinate(comparison: Comparison, name: str) -> Float[np.ndarray, "epochs runs"]:
+    """The point is the same for every task; a task that a run does not train records none."""
+    found = [comparison.column("validation", task.name, name) for task in comparison.problem.tasks]
+    first, *others = found
+    for other in others:
+        first = np.where(np.isfinite(first), first, other)
+    return first
+
+
+def _sentence(arm: str, paths: list[Path]) -> str:
+    """`equal: 4 of 5 starts end on the Pareto front; not from (9, 9).`."""
+    if not paths:
+        return ""
+    missed = list(dict.fromkeys(path.start for path in paths if not path.reached))
+    begun = len({path.start for path in paths})
+    said = f"{arm}: {begun - len(missed)} of {count(begun, 'start')} end on the Pareto front"
+    return f"{said}; not from {listed(f'({x1:.3g}, {x2:.3g})' for x1, x2 in missed)}." if missed else f"{said}."
