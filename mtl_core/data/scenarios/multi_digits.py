@@ -52,8 +52,7 @@ def _load(
     canvas = _overlay(images[left], images[right], overlap)
     sigma = {**dict.fromkeys(NAMES, noise), **noise_by_task}
     canvas = (canvas + _columns(sigma, overlap) * rng.standard_normal(canvas.shape)).clip(0, 1)
-    labels = {"left": left_labels, "right": right_labels}
-    drawn = {"left": left, "right": right}
+    labels, drawn = {"left": left_labels, "right": right_labels}, {"left": left, "right": right}
     width = canvas.shape[2]
     return Problem(
         name="multi_digits",
@@ -68,7 +67,7 @@ def _load(
         truth={
             "canvas": [SIDE, width],
             "source_digits": [int((source_split == s).sum()) for s in range(3)],
-            "noise": sigma,
+            **{"noise": sigma, "labels": labels, "imbalance": imbalance},
             "same_class": round(float((classes[left] == classes[right]).mean()), 4),
         },
         training={"epochs": 30, "batch_size": 64, "lr": 2e-3, "hidden": (64, 64)},

@@ -102,24 +102,23 @@ def _load(
     latents = rng.standard_normal((samples, LATENTS))
     signals, cycle = _signals(rng, latents, relatedness)
     shares = (1 - imbalance) ** np.arange(len(REGIMES))
+    shares = shares / shares.sum()
     sigma = {**dict.fromkeys(NOISY, noise), "regime": 1.0, "transition": 1.0, **noise_by_task}
     units = {**dict.fromkeys(UNITED, unit), "anomaly": 1.0, **unit_by_task}
     months, covariance = _months(rng, signals["forecast"], sigma["forecast"])
-    of_forecast = units["forecast"]
     drawn = {
-        "regime": ordered(rng, signals["regime"], shares / shares.sum(), sigma["regime"]),
+        "regime": ordered(rng, signals["regime"], shares, sigma["regime"]),
         "casualty": counts(rng, signals["casualty"], casualty_mean),
         "anomaly": _anomaly(rng, signals["anomaly"], sigma["anomaly"], units["anomaly"]),
-        "forecast": Drawn(of_forecast * months, of_forecast**2 * left_by_leak(covariance, leakage)),
+        "forecast": _forecast(months, covariance, leakage, units["forecast"]),
         "transition": ordered(rng, signals["transition"], np.array([1 - positive_rate, positive_rate]), sigma["transition"]),
         "daily_forecast": _days(rng, signals["daily_forecast"], cycle, sigma["daily_forecast"], units["daily_forecast"]),
     }
     labels = {**dict.fromkeys(signals, dense), "anomaly": sparse, "transition": very_sparse, **labels_by_task}
     strata = {"transition": drawn["transition"].targets[:, 0].astype(np.int64)}
-    features = _features(rng, latents, months, leakage)
     return Problem(
         name="osint",
-        features=features,
+        features=_features(rng, latents, months, leakage),
         targets={name: hide(one.targets, reveal(rng, split, labels[name], strata.get(name))) for name, one in drawn.items()},
         tasks=TASKS,
         split=split,
@@ -128,17 +127,25 @@ def _load(
         domain_weights=BUSINESS,
         score_weights=BUSINESS,
         truth={
-            "noise": rounded(sigma),
-            "unit": rounded(units),
-            "labels": rounded(labels),
-            "relatedness": relatedness,
-            "leakage": leakage,
-            "leaky_features": numbered("outlook", MONTHS) if leakage else [],
+            **_knowing(relatedness, leakage, shares, positive_rate),
+            **{"noise": rounded(sigma), "unit": rounded(units), "labels": rounded(labels)},
             "irreducible": rounded({name: one.irreducible for name, one in drawn.items()}),
         },
         training={"epochs": 30, "batch_size": 64, "lr": 5e-4, "hidden": (64, 64)},
         warnings=_warnings(leakage),
     )
+
+
+def _knowing(
+    relatedness: float, leakage: float, shares: Float[np.ndarray, " classes"], positive_rate: float
+) -> dict[str, object]:
+    """What is known of the whole problem: how tasks are related, what leaks, how classes are shared out."""
+    return {
+        "relatedness": relatedness,
+        "leakage": leakage,
+        "leaky_features": numbered("outlook", MONTHS) if leakage else [],
+        "classes": {"regime": rounded(shares), "transition": rounded([1 - positive_rate, positive_rate])},
+    }
 
 
 def _signals(
@@ -185,6 +192,12 @@ def _months(
     """The next months of the index, in units of its standard deviation, and the covariance of their noise."""
     error, covariance = walk(rng, len(signal), MONTHS, keep=0.85, step=0.3 * noise)
     return signal[:, None] * 0.85 ** np.arange(1, MONTHS + 1) + error, covariance
+
+
+def _forecast(
+    months: Float[np.ndarray, "rows months"], covariance: Float[np.ndarray, "months months"], leakage: float, unit: float
+) -> Drawn:
+    return Drawn(unit * months, unit**2 * left_by_leak(covariance, leakage))
 
 
 def _days(
