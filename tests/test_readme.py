@@ -10,9 +10,11 @@ import pytest
 import yaml
 
 from mtl_core.__main__ import _parser
+from mtl_core.data.scenarios import SCENARIOS, complete
 from mtl_core.experiment_file import read_experiment
 from mtl_core.schemes import SCHEMES
 from mtl_core.schemes.catalogue import FAMILIES
+from mtl_core.specs import DataSpec
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -118,3 +120,18 @@ def test_every_file_that_contributing_names_is_there() -> None:
     named = set(re.findall(r"`((?:mtl_core|pages|tests)/[\w/]+\.py)`", (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")))
     assert {"mtl_core/selection.py", "mtl_core/analysis/score.py", "mtl_core/metrics.py"} <= named
     assert not [name for name in named if not (ROOT / name).is_file()]
+
+
+def test_every_scenario_has_its_row_and_every_knob_its_place() -> None:
+    rows = {cells[1].strip(" `"): cells for line in README.splitlines() if len(cells := line.split("|")) == 10}
+    assert set(SCENARIOS) <= set(rows)
+    for name, scenario in SCENARIOS.items():
+        named = set(re.findall(r"`(\w+)`", " ".join(rows[name][3:])))
+        assert named == set(scenario.knobs) - {"seed", "samples", "tasks", "steps"}, name
+
+
+def test_the_knob_by_task_of_the_readme_is_understood() -> None:
+    written = re.search(r"`(data: [^`]*_by_task[^`]*)`", README)
+    assert written is not None
+    knobs = complete("osint", DataSpec.model_validate(yaml.safe_load(written[1])["data"]).knobs)
+    assert knobs["labels_by_task"] == {"regime": 0.8, "transition": 0.3}

@@ -21,6 +21,7 @@ relative to equal weights, as measured (six tasks, 64 lanes, one thread). *Secon
 the step. *Heads*: what only one task uses; its gradient is weighted or not. What the schemes on gradients do when gradients
 vanish, repeat or oppose each other: [degenerate gradients](degenerate-gradients.md)."""
 
+MANY = 7  # tasks of a knob, from which on they are not named one by one
 LISTS = (
     ("For", "pros"),
     ("Against", "cons"),
@@ -95,7 +96,8 @@ def allowed(part: Entry) -> str:
     }
     choices = list(part.get("choices") or ())
     if isinstance(part["default"], dict):
-        return f"for any of {', '.join(choices)}: {limits[low is not None, high is not None]}"
+        named = ", ".join(choices) if len(choices) < MANY else f"{choices[0]} to {choices[-1]}"
+        return f"for any of {named}: {limits[low is not None, high is not None]}"
     numbers = limits[low is not None, high is not None]
     return " or ".join([*choices, *([numbers] if part.get("kind") != "choice" and (not choices or low is not None) else [])])
 

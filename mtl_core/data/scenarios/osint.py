@@ -144,7 +144,7 @@ def _knowing(
         "relatedness": relatedness,
         "leakage": leakage,
         "leaky_features": numbered("outlook", MONTHS) if leakage else [],
-        "classes": {"regime": rounded(shares), "transition": rounded([1 - positive_rate, positive_rate])},
+        "classes": {"regime": rounded(shares.tolist()), "transition": rounded([1 - positive_rate, positive_rate])},
     }
 
 
