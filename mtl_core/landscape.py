@@ -12,13 +12,13 @@ The same lines serve torch (training) and NumPy (drawing). Torch is imported by 
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from jaxtyping import Float
 
 STARTS = ((-8.5, 7.5), (0.0, 0.0), (9.0, 9.0), (-7.5, -0.5), (9.0, -1.0))
-SCALE, FLOOR = 0.1, 5e-6
+SCALES, FLOOR = (0.1, 1.0), 5e-6  # of L1 and L2, and below which the logarithms are level
 LOWEST = {"L1": -2.0, "L2": -20.0}  # below both losses everywhere: what FAMO subtracts
 FRONT = ((-7.0, 7.0), (-8.4345, -8.3551))  # of the Pareto set: x1 from end to end, x2 from the ends to the middle
 NEAR = 0.1
@@ -33,21 +33,30 @@ def landscape(points: Points) -> tuple[Points, Points]:
     At x2 = 0 the maxima pass the gradient on, as torch.clamp does; otherwise the start (0, 0) would not move.
     """
     xp = _library(points)
-    parts = [_task(task, points[..., 0], points[..., 1], xp) for task in (0, 1)]
-    losses, gradients = (xp.stack(part, -1) for part in zip(*((loss, xp.stack(slope, -1)) for loss, slope in parts), strict=True))
-    return losses, xp.swapaxes(gradients, -1, -2)
+    losses, gradients = xp.stack([loss(0, points), loss(1, points)], -1), xp.stack([slope(0, points), slope(1, points)], -2)
+    return losses, gradients
 
 
 def loss(task: int, points: Points) -> Points:
     """L1 (task 0) or L2 (task 1) `[...]` at points `[..., 2]`."""
-    found: Points = _task(task, points[..., 0], points[..., 1], _library(points))[0]
+    xp, at = _library(points), _parts(task, points)
+    half = xp.clip(at.half, 0, None) * (xp.log(xp.clip(abs(at.inside), FLOOR, None)) + 6)
+    found: Points = SCALES[task] * (half - xp.clip(at.half, None, 0) * _bowl(task, at))
     return found
 
 
 def slope(task: int, points: Points) -> Points:
     """Gradient `[..., 2]` of L1 (task 0) or L2 (task 1) at points `[..., 2]`."""
-    xp = _library(points)
-    found: Points = xp.stack(_task(task, points[..., 0], points[..., 1], xp)[1], -1)
+    xp, at = _library(points), _parts(task, points)
+    size = abs(at.inside)
+    steep = xp.where(size >= FLOOR, 1, 0) / xp.where(size >= FLOOR, at.inside, 1)  # of the logarithm
+    upper, lower = xp.clip(at.half, 0, None), -xp.clip(at.half, None, 0)
+    bend = 0.5 * (1 - at.half**2)
+    along = (at.x1 - BOTTOMS[task]) / 5 * lower - 0.5 * steep * upper
+    inner = steep * (1 - at.wave**2) * upper * (1 if task == 0 else -1) + (at.x2 + 8) / 50 * lower
+    log = xp.log(xp.clip(size, FLOOR, None)) + 6
+    across = inner + bend * (xp.where(at.x2 >= 0, log, 0) - xp.where(at.x2 <= 0, _bowl(task, at), 0))
+    found: Points = SCALES[task] * xp.stack([along, across], -1)
     return found
 
 
@@ -80,22 +89,26 @@ def _turn(x1: Float[np.ndarray, " count"], x2: Float[np.ndarray, " count"]) -> F
     return np.asarray(a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0])
 
 
-def _task(task: int, x1: Any, x2: Any, xp: Any) -> tuple[Any, tuple[Any, Any]]:
-    """Value, and derivatives with respect to x1 and x2."""
-    scale, wave, bottom = (SCALE, xp.tanh(x2), BOTTOMS[0]) if task == 0 else (1.0, -xp.tanh(x2), BOTTOMS[1])
-    inside = 0.5 * (-x1 - 7) + wave if task == 0 else 0.5 * (-x1 + 3) + wave + 2
-    bend = (1 - wave**2) * (1 if task == 0 else -1)
-    half = xp.tanh(0.5 * x2)
-    none = xp.zeros_like(half)
-    upper, upper_slope = (xp.where(x2 >= 0, one, none) for one in (half, 0.5 * (1 - half**2)))
-    lower, lower_slope = (xp.where(x2 <= 0, -one, none) for one in (half, 0.5 * (1 - half**2)))
-    size = abs(inside)
-    held = xp.where(size >= FLOOR, size, none + FLOOR)
-    high, steep = xp.log(held) + 6, xp.where(size >= FLOOR, 1 / xp.where(size >= FLOOR, inside, none + FLOOR), none)
-    bowl = ((x1 - bottom) ** 2 + 0.1 * (x2 + 8) ** 2) / 10 - 20
-    along = -0.5 * steep * upper + (x1 - bottom) / 5 * lower
-    across = steep * bend * upper + high * upper_slope + (x2 + 8) / 50 * lower + bowl * lower_slope
-    return scale * (high * upper + bowl * lower), (scale * along, scale * across)
+class _Parts(NamedTuple):
+    """What values and slopes have in common at a point."""
+
+    x1: Any
+    x2: Any
+    wave: Any  # tanh(x2)
+    half: Any  # tanh(x2 / 2): c1 where it is above 0, -c2 where it is below
+    inside: Any  # of the logarithm
+
+
+def _parts(task: int, points: Any) -> _Parts:
+    xp = _library(points)
+    x1, x2 = points[..., 0], points[..., 1]
+    wave, half = xp.tanh(x2), xp.tanh(0.5 * x2)
+    inside = wave - 0.5 * (x1 + 7) if task == 0 else 2 - 0.5 * (x1 - 3) - wave
+    return _Parts(x1, x2, wave, half, inside)
+
+
+def _bowl(task: int, at: _Parts) -> Any:
+    return ((at.x1 - BOTTOMS[task]) ** 2 + 0.1 * (at.x2 + 8) ** 2) / 10 - 20
 
 
 def _library(points: Any) -> Any:

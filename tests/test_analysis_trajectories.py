@@ -59,9 +59,16 @@ def test_seeds_beyond_the_starts_begin_at_the_first_again() -> None:
 def test_the_sentence_counts_starts_and_names_those_that_end_elsewhere() -> None:
     found = trajectories(walked({"equal": [ON_THE_FRONT, ON_THE_FRONT, OFF], "other": [ON_THE_FRONT] * 3}))
     assert found.sentences == (
-        "equal: 2 of 3 starts end on the Pareto front; not from (9, 9).",
+        "equal: 2 of 3 starts end on the Pareto front; still moving from (9, 9).",
         "other: 3 of 3 starts end on the Pareto front.",
     )
+
+
+def test_what_ends_off_the_front_is_stuck_moving_or_lost() -> None:
+    stuck = walked({"equal": [STARTS[0], ON_THE_FRONT]})
+    assert trajectories(stuck).sentences == ("equal: 1 of 2 starts end on the Pareto front; stuck from (-8.5, 7.5).",)
+    lost = walked({"equal": [OFF]}, status="diverged")
+    assert trajectories(lost).sentences == ("equal: 0 of 1 start end on the Pareto front; diverged from (-8.5, 7.5).",)
 
 
 def test_a_task_that_is_not_trained_does_not_hide_the_path() -> None:
@@ -91,4 +98,4 @@ def test_the_figure_tells_runs_on_the_front_from_others_and_keeps_runs_apart() -
     assert np.isnan(line.x[4])  # a gap between the runs
     assert list(ends.marker.symbol) == ["circle", "circle-open"]
     assert "on the front" in ends.text[0]
-    assert "off the front" in ends.text[1]
+    assert "still moving" in ends.text[1]

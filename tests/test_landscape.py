@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 
+from benchmarks.landscape import Arm, descend
+from mtl_core.data.scenarios import load
+from mtl_core.engine import Training
 from mtl_core.landscape import FRONT, LOWEST, STARTS, front, landscape, near_front
+from mtl_core.records import Channel
+from mtl_core.resolving import resolve
+from mtl_core.specs import parse_experiment
 
 
 def test_arrays_and_tensors_give_the_same_losses_and_gradients() -> None:
@@ -42,6 +49,20 @@ def test_no_drawn_point_is_better_on_both_losses_than_a_point_of_the_front() -> 
     anywhere, _ = landscape(np.random.default_rng(1).uniform(-12, 12, (20_000, 2)))
     best, _ = landscape(front(31))
     assert not (anywhere[:, None] < best).all(-1).any()
+
+
+@pytest.mark.parametrize("clip", [0.0, 1.0])
+@pytest.mark.parametrize("scheme", ["equal", "mgda", "cagrad"])
+def test_runs_of_the_engine_go_where_the_benchmark_goes(scheme: str, clip: float) -> None:
+    """The same steps by two programs: lanes of the engine, and the descent that calls the schemes itself."""
+    problem = load("landscape", {"steps": 50, "drawn": 0})
+    asked = {"data": {"scenario": "landscape", "steps": 50, "drawn": 0}, "arms": {"a": scheme}, "seeds": 5}
+    spec = resolve(parse_experiment({**asked, "training": {"epochs": 2, "clip": clip}}), problem)
+    lanes = Training(problem, list(spec.runs().values()), "cpu")
+    records = [record for record in lanes if record is not None]
+    columns = [lanes.channels.index(Channel("validation", "L1", name)) for name in ("x1", "x2")]
+    found = descend([Arm("a", spec.arms["a"], lr=spec.training.lr or 0.0, clip=clip or None)], steps=100)
+    np.testing.assert_allclose(records[-1].values[:, columns], found.points[0].numpy(), rtol=1e-6)
 
 
 def test_famos_bounds_are_below_both_losses() -> None:

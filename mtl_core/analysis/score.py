@@ -2,6 +2,9 @@
 
     multiclass          accuracy
     binary              AUROC (its constant predictor is at 0.5 whatever the share of positives, unlike average precision)
+    segmentation        mean IoU
+    detection           AP@50
+    function            none: a value by itself says nothing of how good it is
     all other kinds     1 - MAE / MAE of the training mean, kept within 0 to 1: the share of its error that is removed
                         (of a skewed target the median would be a constant with a lower MAE)
 
@@ -26,8 +29,19 @@ COMPONENTS: dict[Kind, str] = {
     "regression": "mae",
     "multi_output": "mae",
     "count": "mae",
+    "segmentation": "mean_iou",
+    "dense_regression": "mae",
+    "detection": "ap50",
 }
-MEANING = {"accuracy": "accuracy", "auroc": "AUROC", "mae": "1 - MAE / MAE of the training mean, within 0 to 1"}
+NONE = "no component"
+MEANING = {
+    NONE: NONE,
+    "accuracy": "accuracy",
+    "auroc": "AUROC",
+    "mean_iou": "mean IoU",
+    "ap50": "AP@50",
+    "mae": "1 - MAE / MAE of the training mean, within 0 to 1",
+}
 
 
 @dataclass(frozen=True)
@@ -69,7 +83,7 @@ def score(comparison: Comparison, at: At = "best", split: str = "test", weights:
 
 def component(comparison: Comparison, at: At, split: str, task: TaskSpec) -> Read:
     """Reads a task's component of a run."""
-    name = COMPONENTS[task.kind]
+    name = COMPONENTS.get(task.kind, NONE)
     read = reader(comparison, at, split, task.name, name)
     if name != "mae":
         return read
@@ -88,7 +102,7 @@ def _exists(comparison: Comparison, read: Read) -> bool:
 
 
 def _part(comparison: Comparison, task: TaskSpec, weight: float, split: str, read: Read) -> ScorePart:
-    name = COMPONENTS[task.kind]
+    name = COMPONENTS.get(task.kind, NONE)
     trivial = constant(comparison, split, task.name, name)
     trivial = _removed(trivial, trivial) if name == "mae" else trivial
     return ScorePart(task.name, MEANING[name], weight, trivial, *_compared(comparison, read))

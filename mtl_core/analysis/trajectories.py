@@ -16,6 +16,7 @@ from mtl_core.landscape import front, landscape, near_front
 from mtl_core.records import Comparison
 
 FRONT_POINTS, GRID = 60, 81  # points that are drawn of the front; of the surface along each axis
+ON_THE_WAY = 0.25  # how far a path led on, from which on it is said to be moving: those on the ridge creep by less
 VIEW = ((-11.0, 11.0), (-11.0, 11.0))  # x1 and x2 of the surface
 
 
@@ -28,6 +29,7 @@ class Path:
     points: Float[np.ndarray, "epochs+1 2"]
     reached: bool  # it ends on the front, to within 0.1
     lost: bool = False  # it diverged: the path ends where it was last seen
+    moving: bool = False  # not on the front, and the last tenth of its epochs led on: it may still come there
 
     @property
     def start(self) -> tuple[float, float]:
@@ -79,7 +81,10 @@ def _path(comparison: Comparison, place: int) -> Path | None:
         return None
     starts = comparison.problem.truth["starts"]
     points = np.concatenate([[starts[run.seed % len(starts)]], walked])
-    return Path(run.arm, run.seed, points, bool(near_front(points[-1])), run.status in ("diverged", "failed"))
+    reached, lost = bool(near_front(points[-1])), run.status in ("diverged", "failed")
+    before = points[-1 - max(1, (len(points) - 1) // 10)]
+    moving = not (reached or lost) and bool(np.linalg.norm(points[-1] - before) > ON_THE_WAY)
+    return Path(run.arm, run.seed, points, reached, lost, moving)
 
 
 def _coordinate(comparison: Comparison, name: str) -> Float[np.ndarray, "epochs runs"]:
@@ -92,10 +97,20 @@ def _coordinate(comparison: Comparison, name: str) -> Float[np.ndarray, "epochs 
 
 
 def _sentence(arm: str, paths: list[Path]) -> str:
-    """`equal: 4 of 5 starts end on the Pareto front; not from (9, 9).`."""
+    """`equal: 3 of 5 starts end on the Pareto front; stuck from (9, 9); still moving from (9, -1).`."""
     if not paths:
         return ""
-    missed = list(dict.fromkeys(path.start for path in paths if not path.reached))
     begun = len({path.start for path in paths})
-    said = f"{arm}: {begun - len(missed)} of {count(begun, 'start')} end on the Pareto front"
-    return f"{said}; not from {listed(f'({x1:.3g}, {x2:.3g})' for x1, x2 in missed)}." if missed else f"{said}."
+    ways = {
+        "stuck": [path for path in paths if not (path.reached or path.lost or path.moving)],
+        "still moving": [path for path in paths if path.moving],
+        "diverged": [path for path in paths if path.lost],
+    }
+    reached = len({path.start for path in paths if path.reached})
+    missed = [f"{how} from {listed(_starts(those))}" for how, those in ways.items() if those]
+    said = [f"{arm}: {reached} of {count(begun, 'start')} end on the Pareto front", *missed]
+    return f"{'; '.join(said)}."
+
+
+def _starts(paths: list[Path]) -> list[str]:
+    return [f"({x1:.3g}, {x2:.3g})" for x1, x2 in dict.fromkeys(path.start for path in paths)]

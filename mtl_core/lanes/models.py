@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mtl_core.lanes.graph import GraphTrunk
+from mtl_core.lanes.graph import GraphTrunk, PointTrunk
 from mtl_core.lanes.heads import Heads, PointHeads, RowHeads
 from mtl_core.lanes.maps import from_places, to_places
 from mtl_core.lanes.mlp import MlpTrunk
@@ -39,7 +39,7 @@ class Model:
 
     def __init__(self, shape: Shape, flat: Float[Tensor, "lanes parameters"], gradient: Tensor | None = None) -> None:
         self.shape = shape
-        kind: type[Trunk] = MlpTrunk if shape.by_hand else GraphTrunk
+        kind: type[Trunk] = MlpTrunk if shape.by_hand else PointTrunk if shape.trunk == "point" else GraphTrunk
         self.trunk = kind(shape, flat, gradient)
         self.heads: Heads = PointHeads(shape) if shape.trunk == "point" else RowHeads(shape, flat, gradient)
 

@@ -41,7 +41,7 @@ def _load(*, steps: int, drawn: int, square: float, seed: int) -> Problem:
         score_weights=dict.fromkeys(names, 0.5),
         truth=_truth(starts),
         training={
-            "epochs": 60,
+            "epochs": 100,
             "batch_size": 1,
             "lr": 5e-3,
             "trunk": "point",
