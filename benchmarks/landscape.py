@@ -1,6 +1,6 @@
 """The two-task landscape of the CAGrad, Nash-MTL and FAMO papers: which schemes reach the Pareto front, from where, and when.
 
-    python -m benchmarks.landscape [--steps 50000] [--starts 5] [--json]
+    python -m benchmarks.landscape [--steps 50000] [--lr 0.001] [--json]
 
 The losses are in `mtl_core/landscape.py`. Every start of every arm is a lane; the weights come from the schemes' own
 `update`, the step is Adam's. The learning rate and clipping are controls: where they decide, it is not the method that does.
@@ -27,6 +27,7 @@ from mtl_core.schemes.maths.adam import Adam, adam_step
 from mtl_core.specs import ArmSpec, TaskSpec
 
 TASKS = (TaskSpec(name="L1", kind="regression"), TaskSpec(name="L2", kind="regression"))
+LR = 1e-3
 
 
 class Arm(NamedTuple):
@@ -34,7 +35,7 @@ class Arm(NamedTuple):
 
     label: str
     scheme: ArmSpec
-    lr: float = 1e-3
+    lr: float = LR
     clip: float | None = None  # bound on the length of the step's gradient
 
 
@@ -46,15 +47,15 @@ class Descent(NamedTuple):
     reached: Tensor  # [arms, starts] first step near the front, of those looked at; inf if none
 
 
-def arms() -> list[Arm]:
+def arms(lr: float = LR) -> list[Arm]:
     """What the papers compare, and the controls."""
     found = [Arm("equal", ArmSpec(scheme="equal"))]
     found += [Arm(name, ArmSpec(scheme=name)) for name in ("mgda", "imtl_g", "nash_mtl", "pcgrad", "cagrad")]
     found.append(Arm("cagrad, clipped to 1", ArmSpec(scheme="cagrad"), clip=1.0))
     for gamma in (0.0, 1e-3):
         found.append(Arm(f"famo, gamma {gamma:g}", ArmSpec(scheme="famo", settings={"gamma": gamma, "bound": LOWEST})))
-    found += [Arm(f"equal, lr {lr:g}", ArmSpec(scheme="equal"), lr=lr) for lr in (0.01, 0.05, 0.1, 1.0)]
-    return found
+    found = [arm._replace(lr=lr) for arm in found]
+    return found + [Arm(f"equal, lr {fast:g}", ArmSpec(scheme="equal"), lr=fast) for fast in (0.01, 0.05, 0.1, 1.0)]
 
 
 def refusal(scheme: str, losses: Sequence[float]) -> str | None:
@@ -150,11 +151,12 @@ def table(found: Descent) -> list[dict[str, Any]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--steps", type=int, default=50_000)
+    parser.add_argument("--lr", type=float, default=LR, help="of the arms that do not name one")
     parser.add_argument("--arms", nargs="*", help="labels; default: all")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    rows = table(descend([arm for arm in arms() if not options.arms or arm.label in options.arms], steps=options.steps))
+    rows = table(descend([arm for arm in arms(options.lr) if not options.arms or arm.label in options.arms], steps=options.steps))
     first, _ = landscape(torch.tensor(STARTS[-1], dtype=torch.float64))
     refused = [why for name in ("uncertainty", "gls", "scale_invariant") if (why := refusal(name, first.tolist()))]
     if options.json:

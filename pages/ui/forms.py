@@ -56,8 +56,8 @@ def knobs_by_task(
     }
     rows = [{"task": task, **{name: values[name].get(task) for name in declared}} for task in tasks]
     edited = st.data_editor(_typed(rows, declared), disabled=["task"], hide_index=True, key=key, column_config=columns)
-    kept = edited.to_dict("records")
-    return {name: {row["task"]: row[name] for row in kept if row[name] == row[name]} for name in declared}  # not NaN
+    kept = edited.set_index("task")
+    return {name: kept[name].dropna().to_dict() for name in declared}
 
 
 def limits(declared: Knob) -> str:
