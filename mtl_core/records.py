@@ -63,10 +63,10 @@ def channels(tasks: Sequence[TaskSpec]) -> tuple[Channel, ...]:
 
 
 class TaskRegret(NamedTuple):
-    """Loss of one task at the counterfactual epoch minus that at the selected epoch; relative: over the latter."""
+    """Loss of one task at the counterfactual epoch minus that at the selected epoch; relative: over the latter, None if 0."""
 
     absolute: float
-    relative: float
+    relative: float | None
 
 
 @dataclass(frozen=True)

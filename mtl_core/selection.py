@@ -132,7 +132,7 @@ def _lower(best: np.ndarray, best_epoch: np.ndarray, lanes: np.ndarray, values: 
 def regret(tasks: Sequence[TaskSpec], counterfactual: np.ndarray, selected: np.ndarray) -> dict[str, TaskRegret]:
     """Per task: raw loss at the counterfactual epoch minus at the selected one; tasks without labels are left out."""
     return {
-        task.name: TaskRegret(float(there - here), float((there - here) / abs(here)) if here else float("nan"))
+        task.name: TaskRegret(float(there - here), float((there - here) / abs(here)) if here else None)
         for task, there, here in zip(tasks, counterfactual, selected, strict=True)
         if np.isfinite(there) and np.isfinite(here)
     }

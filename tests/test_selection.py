@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mtl_core.records import RunResult
 from mtl_core.selection import Criterion, Watch, fixed_weights, regret
 from mtl_core.specs import SelectionSpec, TaskSpec
 
@@ -181,3 +182,10 @@ def test_regret_is_the_difference_and_its_share_of_what_was_selected() -> None:
     assert found["a"] == pytest.approx((1.0, 1.0))
     assert found["b"] == pytest.approx((-3.0, -0.75))
     assert "c" not in found
+
+
+def test_the_share_of_a_selected_loss_of_zero_does_not_exist_and_results_keep_it_so() -> None:
+    found = regret(TASKS, np.array([1.0, 2.0, 3.0]), np.array([0.0, 1.0, 3.0]))
+    assert found["a"] == (1.0, None)
+    kept = RunResult("done", task_regret=found)
+    assert RunResult.from_json(kept.to_json()).task_regret == found

@@ -55,9 +55,11 @@ def knobs_by_task(
         for name, one in declared.items()
     }
     rows = [{"task": task, **{name: values[name].get(task) for name in declared}} for task in tasks]
-    edited = st.data_editor(_typed(rows, declared), disabled=["task"], hide_index=True, key=key, column_config=columns)
+    edited = st.data_editor(
+        _typed(rows, declared), disabled=["task"], hide_index=True, key=key, column_config=columns, placeholder="as above"
+    )
     kept = edited.set_index("task")
-    return {name: kept[name].dropna().to_dict() for name in declared}
+    return {name: {str(task): float(one) for task, one in kept[name].dropna().items()} for name in declared}
 
 
 def limits(declared: Knob) -> str:
