@@ -44,12 +44,22 @@ def resolve(spec: ExperimentSpec, problem: Problem) -> ExperimentSpec:
     _check_shared(spec, training)
     chosen = spec.selection.model_dump(include=spec.selection.model_fields_set)
     selection = SelectionSpec.model_validate({**advised, **chosen})
+    _check_scale(selection, problem)
     selection = SelectionSpec.model_validate(selection.model_dump())  # all fields set: resolving twice changes nothing
     score = spec.score if spec.score is not None else {n: float(problem.score_weights.get(n, 0.0)) for n in names}
     if not any(score.values()):
         score = dict.fromkeys(names, 1.0 / len(names))
     update = {"training": training, "selection": selection, "score": score}
     return spec.model_copy(update=update)
+
+
+def _check_scale(selection: SelectionSpec, problem: Problem) -> None:
+    functions = [task.name for task in problem.tasks if task.kind == "function"]
+    if functions and selection.scale != "raw":
+        raise SpecError(
+            f"selection.scale: {functions[0]} is a function, whose values may be negative or 0, so nothing can be relative to "
+            f"one; say raw, not {selection.scale}."
+        )
 
 
 def _completed(recommended: dict[str, Any], chosen: dict[str, Any]) -> TrainingSpec:

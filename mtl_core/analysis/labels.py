@@ -74,6 +74,6 @@ def few_labels(comparison: Comparison, split: str, task: str, kind: str) -> str:
         if rarer < FEW_POSITIVES:
             which = "positive" if rate <= 0.5 else "negative"
             return f"{count(rarer, which)} among {count(labels, 'label')}"
-    if labels < FEW_LABELS:
+    if labels < FEW_LABELS and kind != "function":  # a function's value rests on no label
         return count(labels, "label")
     return ""

@@ -14,9 +14,9 @@ OF = {
 }
 
 
-def weight_notes(arms: Mapping[str, ArmSpec]) -> list[str]:
-    """The scale of the effective weights, whose gradients were weighed, and what the heads saw: one sentence each."""
-    return [*_sums(arms), *_gradients(arms), *_heads(arms)]
+def weight_notes(arms: Mapping[str, ArmSpec], *, network: bool = True) -> list[str]:
+    """The scale of the effective weights and, of a network, whose gradients were weighed and what the heads saw."""
+    return [*_sums(arms), *(_gradients(arms) + _heads(arms) if network else [])]
 
 
 def _sums(arms: Mapping[str, ArmSpec]) -> list[str]:

@@ -14,6 +14,7 @@ from mtl_core.analysis.metrics import MetricRow, MetricTable, beaten, distinct, 
 from mtl_core.analysis.runs import LOWER, At, ending_notes, originals, pairs
 from mtl_core.analysis.scales import weight_notes
 from mtl_core.analysis.seeds import ALPHA, EXACT_SEEDS, Outcome, seeds_needed
+from mtl_core.analysis.trajectories import is_plane
 from mtl_core.analysis.wording import count, interval, listed
 from mtl_core.records import Comparison
 
@@ -26,6 +27,10 @@ CLAUSES: dict[Outcome, tuple[str, str]] = {  # as the sentence's first clause, a
 }
 
 CLASSES = frozenset({"binary", "multiclass"})  # their constant predicts class frequencies
+SHARED = (
+    "All arms and seeds share one data split, so intervals say nothing of other data; "
+    "a seed sets initial parameters and batches, the same in every arm."
+)
 TABLE_WARNINGS = 10  # as many are told; all of them are in `ProblemInfo.warnings` and in record.json
 
 
@@ -68,7 +73,8 @@ def verdict(comparison: Comparison, at: At = "best", split: str = "test") -> Ver
     table = metric_table(comparison, at, split, headlines_only=True)
     arms = tuple(_arm(comparison, table, arm) for arm in others(comparison))
     rows = [*few_labels_notes(comparison, split), *left_out_notes(comparison)]
-    known = (*_of_the_data(comparison), *_conditions(comparison, table), *weight_notes(comparison.spec.arms), *_constants(table))
+    weights = weight_notes(comparison.spec.arms, network=not is_plane(comparison))
+    known = (*_of_the_data(comparison), *_conditions(comparison, table), *weights, *_constants(table))
     notes = (*known, *rows, *ending_notes(comparison))
     return Verdict(comparison.spec.baseline, at, split, arms, _warnings(comparison, table), notes)
 
@@ -162,12 +168,10 @@ def _of_the_data(comparison: Comparison) -> list[str]:
 
 
 def _conditions(comparison: Comparison, table: MetricTable) -> list[str]:
-    notes = [
-        "All arms and seeds share one data split, so intervals say nothing of other data; "
-        "a seed sets initial parameters and batches, the same in every arm."
-    ]
-    if comparison.problem.synthetic:
-        notes.append("The data is synthetic.")
+    if is_plane(comparison):
+        notes = ["There is no data: a seed is a start, the same in every arm, and an interval over seeds is one over starts."]
+    else:
+        notes = [SHARED, *(["The data is synthetic."] if comparison.problem.synthetic else [])]
     if compared := distinct(comparison):
         seeds = max(len(pairs(comparison, arm)) for arm in compared)
         notes.append(_rule(len(compared), len(table.headlines), "an exact" if seeds <= EXACT_SEEDS else "a sampled"))
