@@ -7,6 +7,7 @@ from typing import Any
 
 from streamlit.testing.v1 import AppTest
 
+from mtl_core import runner
 from mtl_core.specs import parse_experiment
 from mtl_core.store import Store
 
@@ -50,3 +51,16 @@ def test_the_table_has_as_many_tasks_as_there_are(store: Store) -> None:
 
 def test_a_scenario_without_knobs_by_task_has_no_table(store: Store) -> None:
     assert not data_page(scenario="landscape").expander
+
+
+def test_the_form_of_options_keeps_what_it_has_no_widget_for(store: Store) -> None:
+    """A comparison without a network stays one when its page is drawn, and is not called changed."""
+    asked = {"data": {"scenario": "landscape", "steps": 20}, "arms": {"a": "equal"}, "seeds": 2, "training": {"clip": 1.0}}
+    shown = runner.submit(store, parse_experiment(asked))
+    app = AppTest.from_file(APP, default_timeout=60)
+    app.query_params["run"] = shown
+    app.run()
+    assert not app.exception, app.exception
+    training = app.session_state["draft"].training
+    assert (training.trunk, training.clip, training.dtype) == ("point", 1.0, "float64")
+    assert app.session_state["draft"] == store.comparison(shown).spec

@@ -58,9 +58,11 @@ def _training(now: TrainingSpec) -> dict[str, Any]:
     if hidden != layers:
         with guard("The layers were not changed."):
             widths = _widths(hidden)
-    return {
-        "epochs": epochs, "batch_size": batch, "lr": lr, "hidden": widths,
-        "optimizer": optimizer, "weight_decay": decay, "dtype": now.dtype,
+    kept = now.model_dump(mode="json")
+    if epochs != now.epochs:
+        kept["phases"] = None  # the data's are stretched over the new number; those of a spec would contradict it
+    return kept | {
+        "epochs": epochs, "batch_size": batch, "lr": lr, "hidden": widths, "optimizer": optimizer, "weight_decay": decay,
     }  # fmt: skip
 
 

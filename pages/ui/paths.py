@@ -21,8 +21,7 @@ def paths(comparison: Comparison, arms: list[str] | None) -> None:
     if not found.paths:
         return
     st.subheader("Paths over the landscape", anchor=False)
-    for sentence in found.sentences:
-        st.markdown(plain(sentence))
+    st.markdown("\n".join(f"- {plain(sentence)}" for sentence in found.sentences))
     drawn = figure(found, arms or list(comparison.spec.arms), looks(comparison.spec, frame.theme()), frame.theme())
     alt = f"Paths over the contours of L1 + L2. {' '.join(found.sentences)}"
     st.plotly_chart(drawn, key="paths", config={"displaylogo": False}, alt=plain(alt))
