@@ -24,8 +24,11 @@ SMALL = {
     "turbofan": {"samples": 400, "engines": 30},
     "gradnorm_toy": {"samples": 500},
     "landscape": {"steps": 20},
+    "banknotes": {"samples": 100},
+    "scenes": {"samples": 100},
 }
 WITHOUT_CHANCE = {"landscape"}  # its seed draws starts, not rows
+SECONDS = {"banknotes": 1.5, "scenes": 1.5}  # of drawn pictures; others load in a third of a second
 everywhere = pytest.mark.parametrize("name", SCENARIOS)
 
 
@@ -128,7 +131,8 @@ def test_both_ends_of_every_knob_load(name: str, knob: str) -> None:
         problem = small(name, **{knob: end})
         assert np.isfinite(problem.features).all()
         for task in problem.tasks:
-            assert all(len(labels(problem, task.name, split)) for split in range(3))
+            labelled = np.isfinite(problem.targets[task.name]).any(1)
+            assert all(labelled[problem.split == split].any() for split in range(3))
 
 
 def test_the_catalogue_is_plain_data() -> None:
@@ -195,16 +199,20 @@ def test_truth_and_budget_are_plain_and_the_experiment_resolves(name: str) -> No
     budget = {key: value for key, value in problem.training.items() if key not in ("stop", "scale")}
     TrainingSpec.model_validate(budget)
     experiment = parse_experiment({"data": {"scenario": name, **SMALL[name]}, "arms": {"learned": {"scheme": "softplus"}}})
+<<<<<<< HEAD
     assert resolve(experiment, problem).training.model_dump(include=set(budget)) == budget
+=======
+    assert resolve(experiment, problem).training.hidden == problem.training["hidden"]
+>>>>>>> d5d840b (Scenarios banknotes and scenes: drawn pictures with boxes, classes, offsets and depth; a picture of a problem's images with their labels)
     assert DataSpec.model_validate({"scenario": name, "knobs": complete(name, {})}).knobs == complete(name, {})
 
 
 @everywhere
-def test_loading_takes_less_than_a_third_of_a_second(name: str) -> None:
+def test_loading_takes_less_than_a_third_of_a_second_or_its_own_limit(name: str) -> None:
     load(name)
     began = time.process_time()
     load(name)
-    assert time.process_time() - began < 0.3
+    assert time.process_time() - began < SECONDS.get(name, 0.3)
 
 
 # --- drawing steps ---------------------------------------------------------------------------------------------------

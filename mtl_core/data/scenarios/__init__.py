@@ -9,19 +9,21 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from mtl_core.data.scenarios.banknotes import BANKNOTES
 from mtl_core.data.scenarios.base import Knob, KnobValue, Scenario, is_by_task, tasks_of
 from mtl_core.data.scenarios.gradnorm_toy import GRADNORM_TOY
 from mtl_core.data.scenarios.landscape import LANDSCAPE
 from mtl_core.data.scenarios.multi_digits import MULTI_DIGITS
 from mtl_core.data.scenarios.noise_and_scale import NOISE_AND_SCALE
 from mtl_core.data.scenarios.osint import OSINT
+from mtl_core.data.scenarios.scenes import SCENES
 from mtl_core.data.scenarios.turbofan import TURBOFAN
 from mtl_core.errors import SpecError, unknown
 from mtl_core.problem import Problem
 
 SCENARIOS: dict[str, Scenario] = {
     scenario.name: scenario
-    for scenario in (OSINT, NOISE_AND_SCALE, MULTI_DIGITS, TURBOFAN, GRADNORM_TOY, LANDSCAPE)
+    for scenario in (OSINT, NOISE_AND_SCALE, MULTI_DIGITS, BANKNOTES, SCENES, TURBOFAN, GRADNORM_TOY, LANDSCAPE)
 }
 
 __all__ = ["SCENARIOS", "Knob", "KnobValue", "Scenario", "complete", "describe", "is_by_task", "load", "tasks_of"]
