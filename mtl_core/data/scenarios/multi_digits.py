@@ -61,6 +61,7 @@ def _load(
         tasks=TASKS,
         split=split,
         feature_names=tuple(f"pixel_{row}_{column:02d}" for row in range(SIDE) for column in range(width)),
+        input_shape=(1, SIDE, width),
         synthetic=False,
         domain_weights={"left": 0.5, "right": 0.5},
         score_weights={"left": 0.5, "right": 0.5},
