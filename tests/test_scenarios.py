@@ -199,11 +199,7 @@ def test_truth_and_budget_are_plain_and_the_experiment_resolves(name: str) -> No
     budget = {key: value for key, value in problem.training.items() if key not in ("stop", "scale")}
     TrainingSpec.model_validate(budget)
     experiment = parse_experiment({"data": {"scenario": name, **SMALL[name]}, "arms": {"learned": {"scheme": "softplus"}}})
-<<<<<<< HEAD
     assert resolve(experiment, problem).training.model_dump(include=set(budget)) == budget
-=======
-    assert resolve(experiment, problem).training.hidden == problem.training["hidden"]
->>>>>>> d5d840b (Scenarios banknotes and scenes: drawn pictures with boxes, classes, offsets and depth; a picture of a problem's images with their labels)
     assert DataSpec.model_validate({"scenario": name, "knobs": complete(name, {})}).knobs == complete(name, {})
 
 
