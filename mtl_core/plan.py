@@ -11,6 +11,7 @@ from mtl_core.specs import RunSpec
 
 MAX_LANES = 256
 MAX_PARAMETERS = 25_000_000  # of a batch
+BY_AUTOGRAD = 4  # lanes of a batch of convolutions: more gain nothing, and several workers share small batches
 NUMBERS_A_PARAMETER = 13  # that training holds; a checkpoint has 6
 
 
@@ -32,6 +33,8 @@ def _shape(run: RunSpec) -> tuple[str, ...]:
 
 def _split(runs: list[RunSpec], features: int, tasks: int, max_lanes: int) -> list[list[RunSpec]]:
     numbers = NUMBERS_A_PARAMETER + max(_tracked(run, tasks) for run in runs)
+    if runs[0].training.trunk in ("conv", "module"):
+        max_lanes = min(max_lanes, BY_AUTOGRAD)
     most = max(1, min(max_lanes, MAX_PARAMETERS * NUMBERS_A_PARAMETER // (numbers * _parameters(runs[0], features))))
     count = math.ceil(len(runs) / most)
     if count == 1:

@@ -43,3 +43,8 @@ def test_large_models_train_fewer_at_a_time() -> None:
     batches = plan(runs, features=100)
     assert all(len(batch) * 2048 * 2048 <= planning.MAX_PARAMETERS for batch in batches)
     assert sum(map(len, batches)) == 16
+
+
+def test_convolutions_train_in_small_batches_that_several_workers_can_share() -> None:
+    spec = experiment("equal", "softplus", seeds=8, training={"trunk": "conv", "channels": [4], "hidden": []})
+    assert [len(batch) for batch in plan(spec.runs().values())] == [4, 4, 4, 4]
