@@ -46,5 +46,6 @@ def test_large_models_train_fewer_at_a_time() -> None:
 
 
 def test_convolutions_train_in_small_batches_that_several_workers_can_share() -> None:
-    spec = experiment("equal", "softplus", seeds=8, training={"trunk": "conv", "channels": [4], "hidden": []})
-    assert [len(batch) for batch in plan(spec.runs().values())] == [4, 4, 4, 4]
+    runs = experiment("equal", "softplus", seeds=8).runs().values()
+    conv = [run.model_copy(update={"training": run.training.model_copy(update={"trunk": "conv"})}) for run in runs]
+    assert [len(batch) for batch in plan(conv)] == [4, 4, 4, 4]
