@@ -14,6 +14,7 @@ from mtl_core.__main__ import main
 from mtl_core.data import cmapss, inspect, load, pin
 from mtl_core.data.engines import CHANNELS
 from mtl_core.data.limits import MAX_CELLS
+from mtl_core.data.profile import examine
 from mtl_core.errors import SpecError, TableError
 from mtl_core.problem import TEST, TRAIN, VALIDATION, Problem
 from mtl_core.specs import DataSpec, digest
@@ -283,6 +284,16 @@ def test_a_comparison_on_three_files_trains_from_what_the_store_keeps(tmp_path: 
     assert not result.comparison.problem.synthetic
     test = result.metrics.query("split == 'test' and at == 'best'").set_index("metric")["value"]
     assert np.isfinite(test[["rmse", "nasa_score", "accuracy"]]).all()
+
+
+def test_a_recording_is_examined_as_it_is_trained_on() -> None:
+    found = examine(cmapss.join(PARTS), "FD001.txt")
+    assert found.understanding.recognised.format == "cmapss"
+    assert found.problem is not None
+    assert found.profile is not None
+    assert found.profile.rows["test"] == len(TEST_LIVES)
+    assert [facts.task.name for facts in found.profile.tasks] == ["rul", "health"]
+    assert "at least 20 are needed" in examine(written((5, 6, 7)), "t.txt").refusal
 
 
 def test_the_command_line_inspects_the_three_files_as_it_trains_on_them(

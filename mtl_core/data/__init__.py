@@ -38,7 +38,7 @@ def load(spec: DataSpec, fetch: Fetch | None = None) -> Problem:
     from mtl_core.data import engines, table
 
     name, data = _table(spec, fetch)
-    recording = cmapss.recognise(data, name) if engines.meant(spec) else None
+    recording = engines.recording_of(data, name, spec)
     return table.to_problem(data, name, spec) if recording is None else engines.to_problem(recording, name, spec)
 
 
@@ -63,7 +63,7 @@ def inspect(data: bytes, name: str, spec: DataSpec | None = None) -> Understandi
     from mtl_core.data import engines, table
 
     spec = spec or DataSpec(file=name)
-    recording = cmapss.recognise(data, name) if engines.meant(spec) else None
+    recording = engines.recording_of(data, name, spec)
     return table.inspect(data, name, spec) if recording is None else engines.inspect(recording, spec)
 
 

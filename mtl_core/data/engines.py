@@ -19,7 +19,7 @@ from jaxtyping import Bool, Float, Int, Int8
 from pydantic import ValidationError
 
 from mtl_core.data import remaining_life
-from mtl_core.data.cmapss import Engine, Recording
+from mtl_core.data.cmapss import Engine, Recording, recognise
 from mtl_core.data.limits import MAX_CELLS, MIN_ROWS
 from mtl_core.data.names import clean, listed, shown
 from mtl_core.data.raw import Recognised
@@ -55,6 +55,11 @@ class _Plan(NamedTuple):
 def meant(spec: DataSpec) -> bool:
     """Whether a spec leaves a recording to be one: an ordinary table has `header`, or targets that are none of these."""
     return spec.header is None and (not spec.targets or any(name in TASKS for name in spec.targets))
+
+
+def recording_of(data: bytes, name: str, spec: DataSpec) -> Recording | None:
+    """The recording that a file is, unless the spec means an ordinary table. Raises TableError for one that is incomplete."""
+    return recognise(data, name) if meant(spec) else None
 
 
 def to_problem(recording: Recording, name: str, spec: DataSpec) -> Problem:

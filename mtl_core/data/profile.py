@@ -14,8 +14,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int8
 
-from mtl_core.data import associations
+from mtl_core.data import associations, engines
 from mtl_core.data.associations import SINGLE, Associations
+from mtl_core.data.cmapss import Recording
 from mtl_core.data.table import inspect_understood, make_problem
 from mtl_core.data.twins import Twins, find_twins
 from mtl_core.data.understanding import Understanding, understand_table
@@ -81,6 +82,9 @@ class Examined(NamedTuple):
 def examine(data: bytes, name: str, spec: DataSpec | None = None) -> Examined:
     """All that can be told of a table before training. Raises TableError, SpecError where it is not understood."""
     said = spec or DataSpec(file=name)
+    recording = engines.recording_of(data, name, said)
+    if recording is not None:
+        return _of_recording(recording, name, said)
     seen = understand_table(data, name, said)
     understood = inspect_understood(seen, spec)
     try:
@@ -90,6 +94,15 @@ def examine(data: bytes, name: str, spec: DataSpec | None = None) -> Examined:
     found = _profile(problem, associations.of_table(seen.used(), seen.targets), twins)
     warnings = dict.fromkeys((*understood.warnings, *problem.warnings))
     return Examined(replace(understood, warnings=tuple(warnings)), problem, found)
+
+
+def _of_recording(recording: Recording, name: str, spec: DataSpec) -> Examined:
+    understood = engines.inspect(recording, spec)
+    try:
+        problem = engines.to_problem(recording, name, spec)
+    except TableError as error:
+        return Examined(understood, None, None, str(error))
+    return Examined(understood, problem, profile(problem))
 
 
 def _profile(problem: Problem, found: Associations, twins: Twins) -> Profile:
