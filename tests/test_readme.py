@@ -123,7 +123,7 @@ def test_every_file_that_contributing_names_is_there() -> None:
 
 
 def test_every_scenario_has_its_row_and_every_knob_its_place() -> None:
-    rows = {cells[1].strip(" `"): cells for line in README.splitlines() if len(cells := line.split("|")) == 10}
+    rows = {cells[1].strip(" `"): cells for line in README.splitlines() if len(cells := line.split("|")) == 11}
     assert set(SCENARIOS) <= set(rows)
     for name, scenario in SCENARIOS.items():
         named = set(re.findall(r"`(\w+)`", " ".join(rows[name][3:])))

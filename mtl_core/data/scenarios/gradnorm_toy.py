@@ -15,7 +15,11 @@ The paper leaves the standard deviations of B and E_i open: 10 and 3.5 reproduce
 
 The paper's figure is Σ_i L_i(t) / L_i(0). An untrained network says almost 0, and so does the constant predictor, whose loss
 has no seed: the fixed criterion with `scale: baseline`, which this scenario recommends, is the mean of L_i(t) / L_i(constant)
-over tasks. Times the number of tasks it is the paper's figure.
+over tasks. Times the number of tasks it is the paper's figure; an untrained network's loss is the constant's to within 2 %.
+
+Measured, default budget (800 steps), 8 seeds, the paper's figure with its 95 % interval, and task_1 relative to the constant:
+equal 2.61 ± .11 (task_1 1.74), uncertainty 2.49 ± .11 (1.62), softplus 2.47 ± .10 (1.60), dwa 2.63 ± .10 (1.76), gradnorm
+1.95 ± .02 (1.07), scale_invariant 1.61 ± .01 (.64). Learned log-variances start at 0 and have not arrived by then.
 """
 
 from __future__ import annotations
@@ -129,8 +133,8 @@ GRADNORM_TOY = Scenario(
     title="Like functions, unlike scales",
     story=(
         "GradNorm's toy problem: tasks that are like functions, one 100 times the other, learned by one network. "
-        "Equal weights learn the large ones first; the fixed criterion takes each loss relative to a constant prediction, "
-        "as the paper does relative to the untrained network."
+        "With equal weights the large task drives the small one to a loss above that of a constant prediction. "
+        "The fixed criterion takes each loss relative to that prediction, as the paper does relative to the untrained network."
     ),
     synthetic=True,
     knobs={
