@@ -1,4 +1,4 @@
-"""How long each built-in scenario takes with its own budget: one arm, eight seeds, as the app runs it, with warm worker processes.
+"""How long each built-in scenario takes with its own budget: one arm, eight seeds, as the app runs it, with warm workers.
 
     python -m benchmarks.budgets [NAME ...] [--seeds 8] [--workers 2] [--arm equal]
 

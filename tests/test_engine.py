@@ -614,3 +614,15 @@ def test_task_specs_reach_the_loss() -> None:
     before, after = (columns(*run, "validation", "loss")[0, 0] for run in (plain, other))
     for name in changed:
         assert before[NAMES.index(name)] != pytest.approx(after[NAMES.index(name)], rel=1e-3)
+
+
+def test_a_scheme_without_an_objective_selects_its_epoch_all_the_same() -> None:
+    training, records = train([run_spec(ArmSpec(scheme="mgda")), run_spec(ArmSpec(scheme="equal"))])
+    criterion = column(training, records, "validation", "", "criterion")
+    for lane, result in enumerate(training.results()):
+        assert result.selected_epoch == int(np.argmin(criterion[:, lane])) + 1
+        assert result.selected_criterion == pytest.approx(criterion[:, lane].min())
+        assert result.counted_tasks == tuple(NAMES)
+        assert result.best_epoch_by_task
+    assert training.results()[0].counterfactual_epoch is None
+    assert training.results()[0].regret is None

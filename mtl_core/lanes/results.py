@@ -116,26 +116,31 @@ def _result(training: Training, lane: int, judged: Judged) -> RunResult:
         "metrics": {at: _metrics(tasks, lane, at, judged) for at in ("best", "final")},
     }
     selected, counterfactual = int(watch.best_epoch[lane]), int(watch.learned_epoch[lane])
-    if not selected or not counterfactual or training.criterion is None:
+    if not selected or training.criterion is None:
         return RunResult(**common)
     mine = training.criterion.of(np.array([lane]))
+    counted = mine.counted(training.labelled[1][lane])[0] > 0
+    value = float(outcome.criteria[selected - 1][lane])
+    common |= {
+        "selected_epoch": selected,
+        "selected_criterion": value,
+        "counted_tasks": tuple(task.name for task, counts in zip(tasks, counted, strict=True) if counts),
+        "best_epoch_by_task": {task.name: int(epoch) for task, epoch in zip(tasks, watch.task_epoch[lane], strict=True) if epoch},
+    }
+    if not counterfactual:  # the scheme minimises no scalar
+        return RunResult(**common)
     here, there = (outcome.losses[epoch - 1][lane] for epoch in (selected, counterfactual))
-    values = [float(outcome.criteria[epoch - 1][lane]) for epoch in (selected, counterfactual)]
+    worse = float(outcome.criteria[counterfactual - 1][lane]) - value
     test_here, test_there = judged["best", "test"][0][lane], judged["counterfactual", "test"][0][lane]
     test = [float(mine(losses[None], training.labelled[2][lane])[0]) for losses in (test_here, test_there)]
-    counted = mine.counted(training.labelled[1][lane])[0] > 0
     return RunResult(
         **common,
-        selected_epoch=selected,
-        selected_criterion=values[0],
         counterfactual_epoch=counterfactual,
-        regret=values[1] - values[0],
-        regret_relative=(values[1] - values[0]) / abs(values[0]) if values[0] else None,
+        regret=worse,
+        regret_relative=worse / abs(value) if value else None,
         test_regret=test[1] - test[0] if np.isfinite(test).all() else None,
         task_regret=regret(tasks, there, here),
         task_test_regret=regret(tasks, test_there, test_here),
-        counted_tasks=tuple(task.name for task, counts in zip(tasks, counted, strict=True) if counts),
-        best_epoch_by_task={task.name: int(epoch) for task, epoch in zip(tasks, watch.task_epoch[lane], strict=True) if epoch},
     )
 
 
