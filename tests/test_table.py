@@ -16,7 +16,8 @@ from tables import HEADER, TARGETS, kinds, plain, replaced, target_kinds, to_csv
 
 from mtl_core.data import inspect, load, names, pin, read_file
 from mtl_core.data.budget import budget
-from mtl_core.data.numbers import parse, spike
+from mtl_core.data.numbers import parse
+from mtl_core.data.sentinels import suspects
 from mtl_core.data.table import to_problem
 from mtl_core.errors import SpecError, TableError
 from mtl_core.problem import TRAIN, Problem
@@ -276,8 +277,9 @@ def test_usual_extremes_are_no_spikes() -> None:
     rng = np.random.default_rng(0)
     zeros = np.where(rng.random(300) < 0.8, 0, rng.poisson(8, 300)).astype(float)
     for values in (rng.normal(size=300), zeros, rng.integers(1, 6, 300).astype(float), np.round(rng.exponential(5, 300))):
-        assert spike(values) is None
-    assert spike(np.where(rng.random(300) < 0.1, 999, rng.integers(0, 30, 300))) == (999, pytest.approx(30, abs=15))
+        assert suspects(values) == ([], 0)
+    codes = np.where(rng.random(300) < 0.1, 999, rng.integers(0, 30, 300)).astype(float)
+    assert suspects(codes) == ([999], int((codes == 999).sum()))
 
 
 # --- columns ---------------------------------------------------------------------------------------------------------

@@ -15,10 +15,11 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, Int32
 
 from mtl_core.data.kinds import ColumnKind, is_code, number_reason, text_reason
-from mtl_core.data.limits import MAX_EXACT, MAX_MAGNITUDE
+from mtl_core.data.limits import MAX_MAGNITUDE
 from mtl_core.data.names import shown, tidy
-from mtl_core.data.numbers import MISSING, MISSING_NUMBER, Numbers, parse, plain, spike
+from mtl_core.data.numbers import MISSING, MISSING_NUMBER, Numbers, parse, plain
 from mtl_core.data.raw import RawColumn, RawTable
+from mtl_core.data.remarks import infinite_note, remarks_on_numbers, remarks_on_spellings, why_no_number
 
 _MOSTLY = 0.8  # share of cells that must be numbers for a column of numbers
 
@@ -78,7 +79,12 @@ def _understand(raw: RawColumn, rows: int, words: frozenset[str], decimal: str, 
     mostly = read > 0 and read >= _MOSTLY * counts[~absent].sum() and not is_code(raw.spellings.filter(~absent))
     if wish == "number" or (wish is None and mostly):
         return _settle_number(_numeric(raw, absent, parsed, counts), wish)
-    return _settle_text(raw, _absent(raw.spellings, MISSING | words, words), counts, wish)
+    column = _settle_text(raw, _absent(raw.spellings, MISSING | words, words), counts, wish)
+    return (
+        replace(column, reason=why_no_number(raw, absent | parsed.bad, parsed, counts) or column.reason)
+        if column.reason
+        else column
+    )
 
 
 def _absent(spellings: Any, words: frozenset[str], extra: frozenset[str]) -> Bool[np.ndarray, " spellings"]:
@@ -86,8 +92,10 @@ def _absent(spellings: Any, words: frozenset[str], extra: frozenset[str]) -> Boo
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    known = pc.is_in(pc.utf8_lower(spellings), value_set=pa.array(sorted(words)))
-    absent = np.array(known.to_numpy(zero_copy_only=False), dtype=bool)
+    lower = pc.utf8_lower(spellings)
+    absent = np.array(pc.is_in(lower, value_set=pa.array(sorted(words))).to_numpy(zero_copy_only=False), dtype=bool)
+    if len(spellings) <= 3 and {"+", "-"} <= set(spellings.to_pylist()) <= {"+", "-", ""}:
+        absent &= np.array([text != "-" for text in spellings.to_pylist()])  # the outcomes of a test
     sizes = {plain(word) for word in extra} - {np.inf}
     if sizes:
         absent |= np.array([plain(text) in sizes for text in spellings.to_pylist()], dtype=bool)
@@ -99,7 +107,7 @@ def _typed(name: str, numbers: Float[np.ndarray, " rows"], words: frozenset[str]
     gone = np.isin(numbers, sorted({plain(word) for word in words} - {np.inf}))
     infinite = ~np.isnan(numbers) & ~(np.abs(numbers) <= MAX_MAGNITUDE)
     numbers = np.where(gone | infinite, np.nan, numbers)
-    return _column_of_numbers(name, numbers, tuple(_infinite_note(name, int(infinite.sum()))))
+    return _column_of_numbers(name, numbers, tuple(infinite_note(name, int(infinite.sum()))))
 
 
 def _numeric(
@@ -107,16 +115,7 @@ def _numeric(
 ) -> Column:
     """A column of text that holds numbers."""
     assert raw.codes is not None
-    notes = _infinite_note(raw.name, int(counts[parsed.infinite].sum())) + _digits_note(raw, parsed)
-    if parsed.bad.any():
-        row = int(np.argmax(parsed.bad[raw.codes]))
-        notes.append(
-            _bad_note(raw.name, raw.spellings[int(raw.codes[row])].as_py(), row, int(counts[parsed.bad].sum()), len(raw.codes))
-        )
-    if parsed.percent:
-        notes.append(f"{shown(raw.name)} holds percentages and was read as numbers: 12% is 12.")
-    if parsed.dressed:
-        notes.append(f"{shown(raw.name)}: currency signs or thousands separators were taken off its numbers.")
+    notes = remarks_on_spellings(raw, parsed, counts)
     column = _column_of_numbers(raw.name, parsed.values[raw.codes], tuple(notes))
     return replace(column, codes=np.where(absent[raw.codes], -1, raw.codes).astype(np.int32), spellings=raw.spellings)
 
@@ -135,13 +134,7 @@ def _settle_number(column: Column, wish: str | None) -> Column:
         kind, reason = number_reason(column.name, column.numbers, column.distinct)
         if kind != "number":
             return replace(column, kind=kind, reason=reason)
-    end = spike(column.numbers)
-    if end is None:
-        return column
-    value, times = end
-    note = f"{shown(column.name)}: {value:g} appears {times:,} times, far from all other values"
-    note += f'; if it stands for missing, say missing: ["{value:g}"].'
-    return replace(column, notes=(*column.notes, note))
+    return replace(column, notes=(*column.notes, *remarks_on_numbers(column.name, column.numbers)))
 
 
 def _settle_text(
@@ -166,30 +159,3 @@ def _settle_flat(column: Column) -> Column:
     if column.distinct == 1 and column.present > 0.99 * rows:
         return replace(column, kind="constant", reason=f"it has the same value in every row ({shown(column.labels()[1][0], 30)})")
     return replace(column, kind="category") if column.distinct == 1 else column
-
-
-def _infinite_note(name: str, count: int) -> list[str]:
-    if not count:
-        return []
-    cells = "1 cell is" if count == 1 else f"{count:,} cells are"
-    return [f"{shown(name)}: {cells} infinite or beyond {MAX_MAGNITUDE:g} and counted as missing."]
-
-
-def _digits_note(raw: RawColumn, parsed: Numbers) -> list[str]:
-    import pyarrow.compute as pc
-
-    long = np.nan_to_num(np.abs(parsed.values)) > MAX_EXACT
-    if not long.any() or not pc.any(pc.match_substring_regex(raw.spellings.filter(long), r"^[+-]?\d+$")).as_py():
-        return []
-    return [
-        f"{shown(raw.name)} holds whole numbers beyond {MAX_EXACT:,}, which lose their last digits as numbers: "
-        "say columns: {NAME: category} if they are names, or take an offset off."
-    ]
-
-
-def _bad_note(name: str, first: str, row: int, count: int, rows: int) -> str:
-    cells = "1 cell is not a number" if count == 1 else f"{count:,} cells are not numbers"
-    advice = "" if count < 0.01 * rows else "; say columns: {NAME: category} to read them all as categories"
-    return (
-        f"{shown(name)}: {cells} ({count / rows:.1%}; first {shown(first)} in data row {row + 1}) and counted as missing{advice}."
-    )

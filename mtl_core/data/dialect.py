@@ -10,14 +10,13 @@ import io
 import re
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import suppress
-from dataclasses import dataclass
-from itertools import islice, pairwise
-from typing import NamedTuple
+from dataclasses import dataclass, replace
+from itertools import islice
 
 from mtl_core.data.limits import MAX_COLUMNS, MAX_ROWS
-from mtl_core.data.names import shown
-from mtl_core.data.raw import no_rows
+from mtl_core.data.names import listed, shown
+from mtl_core.data.raw import check_shape
+from mtl_core.data.top import NUMBER, Record, check_top, holds_units, looks_like_data, name_columns
 from mtl_core.errors import TableError
 
 DELIMITERS = {"\t": "tab", ";": "semicolon", "|": "pipe", ",": "comma"}  # first wins where two divide all rows alike
@@ -27,17 +26,8 @@ NUMBERED = (
 )
 _SAMPLE, _RECORDS = 2_000_000, 200
 _LINE = re.compile(r"[^\r\n]*(?:\r\n?|\n|\Z)")
-_SEP = re.compile(r"sep=([\t;|,])(?:\r\n?|\n)", re.IGNORECASE)
-_NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?\s?%?")
-_BLANK = frozenset({"", "na", "nan", "n/a", "null", "none", "?", "-"})
-
-
-class Record(NamedTuple):
-    """One record: its fields, the line it starts on (from 1) and the offset just behind it."""
-
-    fields: list[str]
-    line: int
-    end: int
+_SEP = re.compile(r"\"?sep=([\t;|,])\"?(?:\r\n?|\n)", re.IGNORECASE)
+_MORE = 10_000  # records looked at where the first ones are no table
 
 
 @dataclass(frozen=True)
@@ -72,20 +62,36 @@ def records(text: str, delimiter: str) -> Iterator[Record]:
 def lay_out(text: str, name: str, *, header: bool | None) -> Layout:
     """Find the layout; `header` says whether the first row holds names (None: look). Raises TableError."""
     said = _SEP.match(text)
-    delimiter = said.group(1) if said else _delimiter(text, name)
     skipped = said.end() if said else 0
-    sample = _sample(text[skipped : skipped + _SAMPLE], delimiter, whole=len(text) - skipped <= _SAMPLE)
+    body = text[skipped : skipped + _SAMPLE]
+    whole = len(text) - skipped <= _SAMPLE
+    delimiter, count = (said.group(1), _RECORDS) if said else _delimiter(body, name, whole=whole)
+    sample = _sample(body, delimiter, whole=whole, count=count)
+    warnings: tuple[str, ...] = ()
+    if said and max(len(record.fields) for record in sample) < 2:
+        warnings = (f"The line {shown(said.group().strip())} on top is wrong and was not followed.",)
+        delimiter, count = _delimiter(body, name, whole=whole)
+        sample = _sample(body, delimiter, whole=whole, count=count)
     _check_columns(max(len(record.fields) for record in sample), name)
-    return _layout(sample, delimiter, skipped, name, header=header)
+    layout = _layout(sample, delimiter, skipped, name, header=header)
+    return replace(layout, warnings=(*warnings, *layout.warnings))
 
 
 def bad_line(text: str, layout: Layout) -> tuple[int, int, int]:
-    """(line, its fields, how many lines are like it) of the first record whose width is not the table's; zeros: none found."""
+    """(line, its fields, how many lines are like it) of the first record whose width is not the table's; zeros: none found.
+
+    No fields: the field that starts there has no end.
+    """
     before = len(_LINE.findall(text[: layout.start])) - 1 if layout.start else 0
     wrong: list[tuple[int, int]] = []
-    with suppress(csv.Error):
-        found = islice(records(text[layout.start :], layout.delimiter), MAX_ROWS)
-        wrong.extend((record.line + before, len(record.fields)) for record in found if len(record.fields) != layout.width)
+    end = 0
+    try:
+        for record in islice(records(text[layout.start :], layout.delimiter), MAX_ROWS):
+            end = record.end
+            if len(record.fields) != layout.width:
+                wrong.append((record.line + before, len(record.fields)))
+    except csv.Error:  # a field of over 131,072 letters
+        wrong.append((len(_LINE.findall(text[: layout.start + end])), 0))
     return (*wrong[0], len(wrong)) if wrong else (0, 0, 0)
 
 
@@ -106,16 +112,17 @@ def open_quote(text: str, layout: Layout) -> int:
         line = reader.line_num + 1
 
 
-def divide_blanks(text: str) -> str:
+def divide_blanks(text: str, name: str) -> str:
     """Columns of numbers that are divided by blanks (as in NASA's C-MAPSS files), divided by tabs; other text as it is."""
     lines = [line.split() for line in text[:100_000].splitlines()[:_RECORDS][:-1] if line.strip()]
     if not lines or any(sign in text[:100_000] for sign in DELIMITERS) or len(lines[0]) < 3:
         return text
     cells = [cell for line in lines[1:] for cell in line]
     even = all(len(line) == len(lines[0]) for line in lines)
-    if not even or sum(bool(_NUMBER.fullmatch(cell)) for cell in cells) < 0.8 * len(cells) or not cells:
+    if not even or sum(bool(NUMBER.fullmatch(cell)) for cell in cells) < 0.8 * len(cells) or not cells:
         return text
-    return "\n".join("\t".join(line.split()) for line in text.splitlines())
+    check_shape(text.count("\n"), len(lines[0]), name)
+    return re.sub(r"(?m)^\t+|\t+(?=\r?$)", "", re.sub(r" +", "\t", text))
 
 
 def strip_blank_ends(text: str) -> str:
@@ -123,32 +130,42 @@ def strip_blank_ends(text: str) -> str:
     return text.rstrip(" \r\n")
 
 
-def _delimiter(text: str, name: str) -> str:
-    best, best_share, widest = "", 0.0, 1
-    for delimiter in DELIMITERS:
-        counts = [len(record.fields) for record in _sample(text[:_SAMPLE], delimiter, whole=len(text) <= _SAMPLE)]
-        width, times = Counter(count for count in counts if count > 1).most_common(1)[0] if any(c > 1 for c in counts) else (1, 0)
-        share = times / len(counts) if counts else 0.0
-        if share > best_share:
-            best, best_share, widest = delimiter, share, width
-    if widest < 2:
-        first = text[:_SAMPLE].lstrip().split("\n", 1)[0]
-        if len(first) >= _SAMPLE // 2:
-            raise TableError(f"{shown(name)} has a first line of over {_SAMPLE // 2:,} letters and is no table that can be read.")
-        raise TableError(
-            f"{shown(name)} has one column only ({shown(first.strip())}): at least one feature and one target are needed, "
-            "divided by commas, semicolons, tabs or |."
-        )
-    return best
+def _delimiter(text: str, name: str, *, whole: bool) -> tuple[str, int]:
+    """(the delimiter that divides most records into as many fields, how many records one must look at to see it)."""
+    for count in (_RECORDS, _MORE):
+        best, best_share = "", 0.0
+        for delimiter in DELIMITERS:
+            widths = [len(record.fields) for record in _sample(text, delimiter, whole=whole, count=count)]
+            times = Counter(width for width in widths if width > 1).most_common(1)
+            share = times[0][1] / len(widths) if times else 0.0
+            if share > best_share:
+                best, best_share = delimiter, share
+        if best:
+            return best, count
+    raise _one_column(text, name)
 
 
-def _sample(text: str, delimiter: str, *, whole: bool) -> list[Record]:
+def _one_column(text: str, name: str) -> TableError:
+    first = text.lstrip().split("\n", 1)[0]
+    if len(first) >= _SAMPLE // 2:
+        return TableError(f"{shown(name)} has a first line of over {_SAMPLE // 2:,} letters and is no table that can be read.")
+    if first.count('"') % 2:
+        return TableError(f'{shown(name)}, line 1: a quotation mark (") is opened and not closed; close it or take it out.')
+    return TableError(
+        f"{shown(name)} has one column only ({shown(first.strip())}): at least one feature and one target are needed, "
+        "divided by commas, semicolons, tabs or |."
+    )
+
+
+def _sample(text: str, delimiter: str, *, whole: bool, count: int) -> list[Record]:
     found: list[Record] = []
-    with suppress(csv.Error):  # a field of over 131,072 letters: what stands above it tells the layout
-        found.extend(islice(records(text, delimiter), _RECORDS + 1))
-    if not whole and len(found) <= _RECORDS:
+    try:
+        found.extend(islice(records(text, delimiter), count + 1))
+    except csv.Error:  # a field of over 131,072 letters: what stands above it tells the layout
+        return found[:count]
+    if not whole and len(found) <= count:
         found = found[:-1]  # cut in the middle
-    return found[:_RECORDS]
+    return found[:count]
 
 
 def _check_columns(count: int, name: str) -> None:
@@ -159,59 +176,20 @@ def _check_columns(count: int, name: str) -> None:
 
 
 def _layout(sample: list[Record], delimiter: str, skipped: int, name: str, *, header: bool | None) -> Layout:
-    widths = [len(record.fields) for record in sample]
-    width = Counter(count for count in widths if count > 1).most_common(1)[0][0]
-    first = sample[0]
-    if header is None and _is_preamble(widths, width, sample):
-        start = next(record for record in sample if len(record.fields) == width)
-        raise TableError(
-            f"{shown(name)} has other lines above the table, which seems to start on line {start.line}: "
-            "remove the lines before it, so that the first line holds the column names."
-        )
+    widths = Counter(len(record.fields) for record in sample if len(record.fields) > 1)
+    if not widths:
+        raise TableError(f"{shown(name)} has one column only: at least one feature and one target are needed.")
+    width, first = widths.most_common(1)[0][0], sample[0]
+    if header is None:
+        check_top(sample, width, name)
     if header is False or (
-        header is None and len(first.fields) == width and _looks_like_data(first.fields, [r.fields for r in sample[1:]])
+        header is None and len(first.fields) == width and looks_like_data(first.fields, [r.fields for r in sample[1:]])
     ):
         warning = () if header is False else (NUMBERED,)
         return Layout(delimiter, width, None, skipped, warning)
-    names = list(first.fields)
-    while len(names) > width and not names[-1].strip():
-        names.pop()
-    names += [""] * (width - len(names))
-    if len(sample) == 1:
-        raise no_rows(name)
-    return Layout(delimiter, max(width, len(names)), tuple(names), skipped + first.end)
-
-
-def _is_preamble(widths: list[int], width: int, sample: list[Record]) -> bool:
-    if widths[0] >= width:
-        return False
-    one_short = widths[0] == width - 1 and all(not r.fields[-1].strip() for r in sample[1:] if len(r.fields) == width)
-    return not one_short
-
-
-def _looks_like_data(first: list[str], below: list[list[str]]) -> bool:
-    """Whether each column of numbers has a number on top, too; in a table of words, whether all on top recurs below."""
-    on_top, numeric, recurring = [], 0, 0
-    for column, cell in enumerate(first):
-        value = cell.strip()
-        cells = [row[column].strip() for row in below if len(row) == len(first)]
-        filled = [one for one in cells if one.lower() not in _BLANK]
-        recurring += value in filled
-        if not filled or sum(bool(_NUMBER.fullmatch(one)) for one in filled) < 0.8 * len(filled):
-            continue
-        numeric += 1
-        if _NUMBER.fullmatch(value):
-            on_top.append(value)
-        elif not value or value.lower() not in _BLANK:
-            return False
-    if not numeric:
-        return bool(below) and recurring == len(first)
-    return bool(on_top) and not _is_series(on_top) and not _is_series(first)
-
-
-def _is_series(cells: list[str]) -> bool:
-    """Years, or 0, 1, 2, ...: such numbers are names."""
-    if len(cells) < 3 or not all(cell.strip().isdecimal() for cell in cells):
-        return False
-    steps = {int(b) - int(a) for a, b in pairwise(cells)}
-    return len(steps) == 1 and steps != {0}
+    names, said = name_columns(sample, width, name)
+    start = first
+    if header is None and len(names) == width and holds_units(sample, width):
+        start = sample[1]
+        said = (*said, f"The line below the names ({listed(start.fields, 3)}) holds units or types and no data, and was dropped.")
+    return Layout(delimiter, max(width, len(names)), tuple(names), skipped + start.end, said)

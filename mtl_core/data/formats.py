@@ -9,11 +9,12 @@ from mtl_core.data.names import shown
 from mtl_core.errors import TableError
 
 _AS_CSV = "export it as CSV (UTF-8) and choose that file"
+_FROM_SHEET = "open it in its program, choose File, Save as (or Export), CSV UTF-8, and choose that file here"
 _UNPACK = "unpack it and choose the CSV or Parquet file inside"
 _PICKLE = "pickles can run code when they are opened and are never read; save the table as CSV or Parquet"
 
 _MAGIC: tuple[tuple[bytes, int, str, str], ...] = (  # first bytes, at offset, what it is, what to do
-    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", 0, "an old Excel or Word file", _AS_CSV),
+    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", 0, "an old Excel or Word file", _FROM_SHEET),
     (b"\x1f\x8b", 0, "a gzip archive", _UNPACK),
     (b"BZh", 0, "a bzip2 archive", _UNPACK),
     (b"\xfd7zXZ\x00", 0, "an xz archive", _UNPACK),
@@ -37,19 +38,31 @@ _MAGIC: tuple[tuple[bytes, int, str, str], ...] = (  # first bytes, at offset, w
     (b"RDX2\n", 0, "an R data file", _AS_CSV),
     (b"RDX3\n", 0, "an R data file", _AS_CSV),
     (b"$FL2", 0, "an SPSS file", _AS_CSV),
+    (b"$FL3", 0, "an SPSS file", _AS_CSV),
+    (b"HEADER RECORD*******", 0, "a SAS file", _AS_CSV),
+    (b"\xc2\xea\x81\x60", 12, "a SAS file", _AS_CSV),
     (b"<stata_dta>", 0, "a Stata file", _AS_CSV),
     (b"%PDF", 0, "a PDF", _AS_CSV),
     (b"{\\rtf", 0, "an RTF document", _AS_CSV),
     (b"\x89PNG\r\n\x1a\n", 0, "a PNG image", _AS_CSV),
     (b"\xff\xd8\xff", 0, "a JPEG image", _AS_CSV),
     (b"GIF8", 0, "a GIF image", _AS_CSV),
+    (b"II*\x00", 0, "a TIFF image", _AS_CSV),
+    (b"RIFF", 0, "a sound, film or image", _AS_CSV),
     (b"\x7fELF", 0, "a program", _AS_CSV),
+    (b"version https://git-lfs", 0, "a Git LFS pointer", "fetch the file itself with git lfs pull"),
     (b"GGUF", 0, "a model file", _AS_CSV),
 )
-_MARKUP = re.compile(rb"\s*<(!doctype|html|head|body|table|\?xml|svg)\b", re.IGNORECASE)
-_OBJECT = re.compile(rb'\s*(\[\s*)?\{\s*("[^"\n]*"\s*:|\})')
-_LIST = re.compile(rb'\s*\[\s*(\[|"|-?\d)')
-_TEXT_PICKLE = re.compile(rb"(c[\w.]+\n\w+\n|[(\]}ld(])(?=.{0,80}?[pq]0?\n?)", re.DOTALL)
+_HEAD = 4096
+_EMPTY = " \t\r\n,;|\"'"
+_MARKUP = re.compile(r"\s*<(!doctype|html|head|body|table|\?xml|svg)\b", re.IGNORECASE)
+_TAG = re.compile(r"\s*<(!--|[a-z][\w:.-]*[\s>/])", re.IGNORECASE)
+_OBJECT = re.compile(r"""\s*(\[\s*)?\{\s*("[^"\n]*"\s*:|'[^'\n]*'\s*:|\})""")
+_LIST = re.compile(r"""\s*\[\s*(\[|"|'|-?\d)""")
+_SQL = re.compile(r"\s*(--.*\n\s*)*(create table|insert into|drop table)\b", re.IGNORECASE)
+_ARFF = re.compile(r"\s*(%.*\n\s*)*@relation\b", re.IGNORECASE)
+_TEXT_PICKLE = re.compile(rb"(c[\w.]+\n\w+\n|\([ld]p\d+\n|[IFLVS][^\n]*\n(p\d+\n)?\.$|[(\]}ld(])", re.DOTALL)
+_MEMO = re.compile(rb"\n[pg]\d+\n|[pq]\x00|\n\(.*R\.$|^[IFLVS][^\n]*\n\.$|^\([ld]p\d+\n", re.DOTALL)
 
 
 def check_format(data: bytes, name: str) -> bool:
@@ -59,11 +72,23 @@ def check_format(data: bytes, name: str) -> bool:
     check_size(len(data), name)
     if data[:4] == b"PAR1":
         return True
-    found = _archive(data) or _pickle(data) or _known(data) or _text_format(data)
+    _refuse(_archive(data) or _pickle(data) or _known(data), name)
+    return False
+
+
+def check_content(text: str, name: str) -> None:
+    """Raises TableError for text without a value in it and for text that is no table."""
+    if not text.strip():
+        raise TableError(f"{shown(name)} holds no text: choose a table with column names and rows.")
+    if not text[:_HEAD].strip(_EMPTY) and not text.strip(_EMPTY):
+        raise TableError(f"{shown(name)} holds separators and no value: choose a table with column names and rows.")
+    _refuse(_text_format(text), name)
+
+
+def _refuse(found: tuple[str, str] | None, name: str) -> None:
     if found:
         what, advice = found
         raise TableError(f"{shown(name)} is {what}, not a CSV, TSV or Parquet table: {advice}.")
-    return False
 
 
 def check_size(size: int, name: str) -> None:
@@ -81,11 +106,13 @@ def _archive(data: bytes) -> tuple[str, str] | None:
         return None
     names = data[:65_536] + data[-65_536:]  # entry names stand in clear in local headers and in the directory at the end
     if b"xl/" in names:
-        return "an Excel workbook", _AS_CSV
+        return "an Excel workbook", _FROM_SHEET
     if b"opendocument.spreadsheet" in names:
-        return "an OpenDocument spreadsheet", _AS_CSV
-    if b"word/" in names:
-        return "a Word document", _AS_CSV
+        return "an OpenDocument spreadsheet", _FROM_SHEET
+    if b".iwa" in names:
+        return "a Numbers spreadsheet", _FROM_SHEET
+    if b"word/" in names or b"ppt/" in names:
+        return "a Word or PowerPoint document", _AS_CSV
     if b"data.pkl" in names:
         return "a PyTorch file", _PICKLE
     if b".npy" in names:
@@ -95,26 +122,27 @@ def _archive(data: bytes) -> tuple[str, str] | None:
 
 def _pickle(data: bytes) -> tuple[str, str] | None:
     binary = data[0] == 0x80 and len(data) > 1 and data[1] in (2, 3, 4, 5)
-    last = data[-80:].rstrip()[-1:]
     old = (
-        last == b"."
-        and _TEXT_PICKLE.match(data[:400]) is not None
-        and re.search(rb"\n[pg]\d+\n|[pq]\x00", data[:4000]) is not None
+        data[-80:].rstrip()[-1:] == b"." and _TEXT_PICKLE.match(data[:400]) is not None and _MEMO.search(data[:4000]) is not None
     )
     return ("a Python pickle", _PICKLE) if binary or old else None
 
 
 def _known(data: bytes) -> tuple[str, str] | None:
+    if data[:4] == b"\xff\xff\xff\xff" and data[8:12] == b"\x10\x00\x00\x00":
+        return "an Arrow stream", "save it as Parquet"
     for magic, at, what, advice in _MAGIC:
         if data[at : at + len(magic)] == magic:
             return what, advice
     return None
 
 
-def _text_format(data: bytes) -> tuple[str, str] | None:
-    head = data[:4096].removeprefix(b"\xef\xbb\xbf")
-    if _MARKUP.match(head):
+def _text_format(text: str) -> tuple[str, str] | None:
+    head, end = text[:4096], text[-80:].rstrip()
+    if _MARKUP.match(head) or (_TAG.match(head) and end.endswith(">")):
         return "a web page or XML", _AS_CSV
-    if _OBJECT.match(head) or (_LIST.match(head) and data[-80:].rstrip().endswith(b"]")):
+    if _OBJECT.match(head) or (_LIST.match(head) and end.endswith("]")):
         return "JSON", _AS_CSV
-    return None
+    if _SQL.match(head):
+        return "an SQL script", _AS_CSV
+    return ("a Weka ARFF file", _AS_CSV) if _ARFF.match(head) else None

@@ -8,13 +8,15 @@ from collections.abc import Iterable, Sequence
 
 from mtl_core.data.limits import MAX_NAME
 
-_DIRECTION = re.compile("[\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]")  # marks that reorder the text around them
+_UNSEEN = re.compile(  # marks that reorder the text around them or cannot be seen, and a terminal's colours
+    "[\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff\u00ad]|\x1b\\[[0-9;?]*[A-Za-z]"
+)
 _SPACE = re.compile(r"\s+")
 
 
 def clean(name: str) -> str:
-    """A name on one line, without control and direction marks, of at most `MAX_NAME` letters."""
-    text = _DIRECTION.sub("", name)
+    """A name on one line, without control, direction and invisible marks, of at most `MAX_NAME` letters."""
+    text = _UNSEEN.sub("", unicodedata.normalize("NFC", name))
     text = "".join(" " if unicodedata.category(letter) in ("Cc", "Cs") else letter for letter in text)
     text = _SPACE.sub(" ", text).strip()
     return text if len(text) <= MAX_NAME else text[: MAX_NAME - 1] + "…"

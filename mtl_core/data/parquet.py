@@ -17,6 +17,8 @@ _DAMAGED = (OSError, ValueError, KeyError, IndexError, NotImplementedError, Over
 def read_parquet(data: bytes, name: str) -> RawTable:
     """All flat columns. Raises TableError for a damaged or too large file."""
     damaged = TableError(f"{shown(name)} is a damaged or incomplete Parquet file: export or download it again.")
+    if data[-4:] == b"PARE":
+        raise TableError(f"{shown(name)} is an encrypted Parquet file: save it without encryption.")
     if len(data) < 12 or data[-4:] != b"PAR1":
         raise damaged
     try:
@@ -77,7 +79,7 @@ def _barred(kind: Any) -> tuple[str, str] | None:
     from pyarrow import types
 
     if types.is_temporal(kind):
-        return "date", "dates and times are left out; turn them into numbers to use them"
+        return "date", "it holds dates or times; turn them into numbers (days since the first one, hour, month) to use them"
     value = kind.value_type if types.is_dictionary(kind) else kind
     if types.is_nested(value):
         return "nested", f"lists, structs and maps are left out (it holds {str(kind)[:40]})"

@@ -8,18 +8,22 @@ from collections.abc import Sequence
 
 from mtl_core.data.columns import Column
 from mtl_core.data.limits import MAX_CLASSES, MAX_PROPOSED, MIN_LABELS
+from mtl_core.data.names import shown
 
 _TARGET_WORD = re.compile(r"targets?|labels?|outcomes?|responses?|y\d*|ground ?truth")
 _WORDS = re.compile(r"[A-Z]?[a-zäöüß]+|[A-Z]+(?![a-z])|\d+")
+_PER_CLASS = 5  # rows a class must have on average to be proposed
 _NUMBERED = re.compile(r"(.*?)[\s_.-]*\d+")
 
 
 def propose(columns: Sequence[Column]) -> list[str]:
     """Names of the likely targets, in the table's order; empty where there is none."""
     able = [column for column in columns if can_be_target(column)]
-    named = [column.name for column in able if any(_TARGET_WORD.fullmatch(word) for word in _words(column.name))]
+    named = [column.name for column in able if _is_named_target(column)]
     if named and len(named) <= max(1, len(able) // 2):
         return named[:MAX_PROPOSED]
+    if why_none(columns):
+        return []
     behind = _behind_the_numbered(columns)
     if behind:
         return behind
@@ -30,7 +34,29 @@ def can_be_target(column: Column) -> bool:
     """Numbers that differ, or a handful of classes."""
     if column.present < MIN_LABELS or column.distinct < 2 or not column.usable:
         return False
-    return column.kind == "number" or column.distinct <= MAX_CLASSES
+    return column.kind == "number" or column.distinct <= min(MAX_CLASSES, max(2, column.present // _PER_CLASS))
+
+
+def why_none(columns: Sequence[Column]) -> str:
+    """Why the columns that are named like targets can be none, where not one of them can; empty otherwise."""
+    named = [column for column in columns if _is_named_target(column)]
+    if not named or len(named) > max(1, len(columns) // 2) or any(can_be_target(column) for column in named):
+        return ""
+    return " ".join(f"{shown(column.name)} is named like a target but cannot be one: {_why_not(column)}." for column in named[:3])
+
+
+def _why_not(column: Column) -> str:
+    if column.reason:
+        return column.reason
+    if column.present < MIN_LABELS:
+        return f"it has {column.present} labels and at least {MIN_LABELS} are needed"
+    if column.distinct < 2:
+        return "it has a single value, its other cells count as missing"
+    return f"it has {column.distinct:,} classes in {column.present:,} rows; merge rare ones, or say its kind under targets"
+
+
+def _is_named_target(column: Column) -> bool:
+    return any(_TARGET_WORD.fullmatch(word) for word in _words(column.name))
 
 
 def _behind_the_numbered(columns: Sequence[Column]) -> list[str]:

@@ -73,18 +73,22 @@ def check_enough(rows: int, columns: int, name: str) -> None:
         raise TableError(f"{shown(name)} has one column only: at least one feature and one target are needed.")
     if rows < MIN_ROWS:
         word = "row" if rows == 1 else "rows"
-        raise TableError(f"{shown(name)} has {rows} {word}: at least {MIN_ROWS} are needed to train, validate and test.")
+        turned = f" (with {columns:,} columns it may lie on its side: rows must be examples)" if columns > 5 * rows else ""
+        raise TableError(f"{shown(name)} has {rows} {word}: at least {MIN_ROWS} are needed to train, validate and test{turned}.")
 
 
 def encode_text(name: str, texts: Any) -> RawColumn:
-    """A column from an Arrow array of strings; nulls become empty spellings."""
+    """A column from an Arrow array of strings; nulls become empty spellings, long ones are cut and may then look alike."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    trimmed = pc.utf8_trim_whitespace(pc.utf8_slice_codeunits(pc.fill_null(texts, ""), 0, MAX_CELL))
+    trimmed = pc.utf8_trim_whitespace(pc.fill_null(texts, ""))
     encoded = trimmed.combine_chunks() if isinstance(trimmed, pa.ChunkedArray) else trimmed
     encoded = encoded.dictionary_encode()
     if isinstance(encoded, pa.ChunkedArray):
         encoded = encoded.combine_chunks()
     codes = encoded.indices.to_numpy(zero_copy_only=False).astype(np.int32)
-    return RawColumn(name, codes, encoded.dictionary)
+    spellings = encoded.dictionary
+    if (pc.max(pc.binary_length(spellings)).as_py() or 0) > MAX_CELL:  # cut only now, so that what differs further on stays apart
+        spellings = pc.utf8_trim_whitespace(pc.utf8_slice_codeunits(spellings, 0, MAX_CELL))
+    return RawColumn(name, codes, spellings)

@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import io
 import re
+from itertools import islice
 from typing import Any
 
 from mtl_core.data.dialect import DELIMITERS, Layout, bad_line, divide_blanks, lay_out, open_quote, strip_blank_ends
-from mtl_core.data.formats import check_format
+from mtl_core.data.dress import undress
+from mtl_core.data.formats import check_content, check_format
 from mtl_core.data.limits import MAX_CELLS, MAX_ROWS
 from mtl_core.data.names import settle, shown
 from mtl_core.data.numbers import decimal_evidence
 from mtl_core.data.parquet import read_parquet
 from mtl_core.data.raw import RawColumn, RawTable, Recognised, check_enough, check_shape, encode_text, no_rows
 from mtl_core.data.text import decode
+from mtl_core.data.top import NUMBER
 from mtl_core.errors import TableError
 
-_TOTAL = re.compile(r"(grand |sub-?)?(totals?|sums?|averages?|means?|gesamt|summe|somme|suma)\s*:?", re.IGNORECASE)
+_TOTAL = re.compile(
+    r"(grand |sub-?)?(totals?|sums?|averages?|means?|medians?|std|sd|min(imum)?|max(imum)?|gesamt|summe|somme|suma)\s*:?",
+    re.IGNORECASE,
+)
+_LONGEST_FOOT = 500
+_FEET = 5  # lines at the end that are looked at as footers
 _LOOK = 200  # spellings a column that are asked for their decimal sign
 
 
@@ -26,11 +34,13 @@ def read(data: bytes, name: str, *, header: bool | None = None) -> RawTable:
         return read_parquet(data, name)
     text, encoding, warnings = decode(data, name)
     text = strip_blank_ends(text)
-    if not text:
-        raise TableError(f"{shown(name)} holds no text: choose a table with column names and rows.")
-    undivided, text = text, divide_blanks(text)
+    check_content(text, name)
+    text, separator, undressed = undress(text)
+    divided = divide_blanks(text, name)
+    blanks, text = divided is not text, divided
     layout = lay_out(text, name, header=header)
     _check_lines(text, layout, name)
+    text, feet = _drop_feet(text, layout)
     columns = _parse(text, layout, name)
     columns, names, dropped = _drop_trailing(columns, layout)
     columns, repeated = _drop_headers(columns, layout)
@@ -42,12 +52,12 @@ def read(data: bytes, name: str, *, header: bool | None = None) -> RawTable:
     raw = tuple(encode_text(new, column) for new, column in zip(distinct, columns, strict=True))
     how = Recognised(
         "csv",
-        "blanks" if text is not undivided else DELIMITERS[layout.delimiter],
+        separator or ("blanks" if blanks else DELIMITERS[layout.delimiter]),
         encoding,
         _decimal(raw, layout.delimiter),
         layout.names is not None,
     )
-    return RawTable(rows, raw, how, (*warnings, *layout.warnings, *dropped, *repeated, *totals, *renamed))
+    return RawTable(rows, raw, how, (*warnings, *undressed, *layout.warnings, *feet, *dropped, *repeated, *totals, *renamed))
 
 
 def _check_lines(text: str, layout: Layout, name: str) -> None:
@@ -92,12 +102,20 @@ def _ragged(text: str, layout: Layout, name: str) -> TableError:
         return TableError(
             f'{shown(name)} cannot be divided into rows: look for a quotation mark (") that is opened and not closed.'
         )
+    if not fields:
+        return TableError(f'{shown(name)}, line {line}: a quotation mark (") is opened and not closed; close it or take it out.')
     more = f" ({like} lines in all do not fit)" if like > 1 else ""
     found = "1 field" if fields == 1 else f"{fields} fields"
     advice = "correct the line, or put quotation marks around text that holds the delimiter"
+    if fields == 1 and re.match(r"\s*(#|%|//)", _line(text, line)):
+        advice = "it looks like a comment, take it out"
     if text.count('"') % 2:
         advice = 'look there for a quotation mark (") that is opened and not closed'
     return TableError(f"{shown(name)}, line {line}: {found} where the table has {layout.width} columns{more}; {advice}.")
+
+
+def _line(text: str, number: int) -> str:
+    return next(islice(re.finditer(r"[^\r\n]*(?:\r\n?|\n|\Z)", text), number - 1, None)).group()
 
 
 def _drop_trailing(columns: list[Any], layout: Layout) -> tuple[list[Any], list[str], list[str]]:
@@ -130,18 +148,39 @@ def _drop_headers(columns: list[Any], layout: Layout) -> tuple[list[Any], list[s
     return [column.filter(pc.invert(again)) for column in columns], [f"{said} dropped."]
 
 
+def _drop_feet(text: str, layout: Layout) -> tuple[str, list[str]]:
+    """Without last lines of words that no delimiter divides (a source, a count of rows)."""
+    said: list[str] = []
+    while len(said) < _FEET:
+        at = max(text.rfind("\n"), text.rfind("\r"))
+        last = text[at + 1 :]
+        if (
+            at <= layout.start
+            or len(last) > _LONGEST_FOOT
+            or layout.delimiter in last
+            or '"' in last
+            or NUMBER.fullmatch(last.strip())
+        ):
+            break
+        said.append(f"The last line ({shown(last)}) is no row of the table and was dropped.")
+        text = strip_blank_ends(text[:at])
+    return text, said
+
+
 def _drop_totals(columns: list[Any]) -> tuple[list[Any], list[str]]:
-    """Without a last row that sums up the others: a word like TOTAL that its column has nowhere else."""
+    """Without last rows that sum up the others: a word like TOTAL that its column has nowhere else."""
     import pyarrow.compute as pc
 
-    for column in columns:
-        word = column[-1].as_py() if len(column) else ""
-        if _TOTAL.fullmatch(word.strip()) and pc.sum(pc.equal(column, word)).as_py() == 1:
-            rows = len(column)
-            return [each.slice(0, rows - 1) for each in columns], [
-                f"The last row (data row {rows}, {shown(word.strip())}) sums up the others and was dropped."
-            ]
-    return columns, []
+    said: list[str] = []
+    while len(said) < _FEET and columns and len(columns[0]):
+        rows = len(columns[0])
+        words = [(column, column[-1].as_py()) for column in columns]
+        word = next((w for column, w in words if _TOTAL.fullmatch(w.strip()) and pc.sum(pc.equal(column, w)).as_py() == 1), None)
+        if word is None:
+            break
+        columns = [each.slice(0, rows - 1) for each in columns]
+        said.append(f"The last row (data row {rows}, {shown(word.strip())}) sums up the others and was dropped.")
+    return columns, said
 
 
 def _decimal(columns: tuple[RawColumn, ...], delimiter: str) -> str:

@@ -36,7 +36,7 @@ def inspect_understood(seen: Understood, spec: DataSpec | None) -> Understanding
     """The same of what is understood already. Raises TableError where targets that were asked for have too few labels."""
     warnings = list(seen.warnings)
     if not seen.targets:
-        warnings.append("No column looks like a target: say under targets what is to be predicted.")
+        warnings.append(seen.why_no_target())
     else:
         warnings += _told_of_rows(seen.targets, asked=spec is not None and bool(spec.targets))
     targets = tuple(TargetInfo(t.task.name, t.task.kind, t.task.classes, t.available) for t in seen.targets)
@@ -51,7 +51,7 @@ def to_problem(data: bytes, name: str, spec: DataSpec) -> Problem:
 def make_problem(seen: Understood, name: str, spec: DataSpec) -> tuple[Problem, Twins]:
     """(the problem, twins of its rows, of which its warnings tell too). Raises TableError."""
     if not seen.targets:
-        raise TableError(f"{shown(name)}: no column looks like a target; say under targets what is to be predicted.")
+        raise TableError(f"{shown(name)}: {seen.why_no_target()}")
     if not seen.used():
         raise TableError(f"{shown(name)}: no column is left as a feature; at least one besides the targets is needed.")
     keep, dropped = _labelled(seen.targets)

@@ -5,6 +5,8 @@ A missing label is NaN. Classes are numbered in the order of their names; counts
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +21,7 @@ from mtl_core.specs import Kind, TargetSpec, TaskSpec, sentence
 
 _NO_NUMBERS = {"date": "holds dates", "text": "holds free text", "nested": "holds lists or structs"}
 _FEW_CLASSES = 10
+_TOLD_APART = re.compile(r"(.*\D)\.\d+")
 
 
 @dataclass(frozen=True)
@@ -48,8 +51,10 @@ def make_target(column: Column, said: TargetSpec) -> Target:
         )
     if column.distinct < 2:
         only = column.labels()[1][0]
+        blank = "; its other cells count as missing: write a second class there if they mean one" if _gaps(column) else ""
         raise TableError(
-            f"{where} has a single class or value ({shown(only, 30)}): there is nothing to learn, leave it out of the targets."
+            f"{where} has a single class or value ({shown(only, 30)}): there is nothing to learn, leave it out of the targets"
+            f"{blank}."
         )
     kind = said.kind or infer_kind(column)
     if kind in ("binary", "multiclass"):
@@ -63,6 +68,11 @@ def make_target(column: Column, said: TargetSpec) -> Target:
     except ValidationError as error:
         raise SpecError(f"{where}: {sentence(error)}") from None
     return Target(task, labels, notes)
+
+
+def _gaps(column: Column) -> bool:
+    rows = len(column.codes) if column.codes is not None else len(column.numbers) if column.numbers is not None else 0
+    return column.present < rows
 
 
 def infer_kind(column: Column) -> Kind:
@@ -117,9 +127,18 @@ def _classes(column: Column, kind: Kind, where: str) -> tuple[Float[np.ndarray, 
 
 
 def _spelling_notes(names: tuple[str, ...], where: str) -> tuple[str, ...]:
-    folded = [name.casefold() for name in names]
+    folded = [_folded(name, names) for name in names]
     alike = [name for name, fold in zip(names, folded, strict=True) if folded.count(fold) > 1]
-    return (f"{where}: the classes {listed(alike)} differ only in capital letters; are they meant to be one?",) if alike else ()
+    how = "only in capital letters, blanks, marks or far behind"
+    said = f"{where}: the classes {listed(alike)} differ {how}; are they meant to be one?"
+    return (said,) if alike else ()
+
+
+def _folded(name: str, names: tuple[str, ...]) -> str:
+    """A class name as the eye reads it; one that was told apart by a number (cat.1) is read as its twin."""
+    twin = _TOLD_APART.fullmatch(name)
+    text = twin.group(1) if twin and twin.group(1) in names else name
+    return "".join(unicodedata.normalize("NFKC", text).casefold().split())
 
 
 def _amounts(column: Column, kind: Kind, where: str) -> tuple[Float[np.ndarray, " rows"], tuple[str, ...]]:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import codecs
+import re
+from itertools import islice
 
+from mtl_core.data.encodings import guess_single_byte
 from mtl_core.data.names import shown
 from mtl_core.errors import TableError
 
@@ -16,59 +19,108 @@ _MARKS = (
 )
 _MULTIBYTE = frozenset({"shift_jis", "cp932", "shift_jis_2004", "euc_jp", "gb18030", "gb2312", "gbk", "big5", "euc_kr", "cp949"})
 _SAMPLE = 100_000
+_CONTROLS = re.compile(r"[\x02-\x08\x0e-\x19\x7f]")
+_FOREIGN = re.compile(r"[^\W\d_\x00-\x7f]")
+_TWICE = re.compile("[ÃÂ][\u0080-\u00bf]")
+_HALF_WIDTH = re.compile("[\uff61-\uff9f]")
+_BINARY = "and is not a text table: save it as CSV in UTF-8, or as Parquet."
 
 
 def decode(data: bytes, name: str) -> tuple[str, str, list[str]]:
     """(text, encoding, warnings). Raises TableError for what is not text."""
-    encoding, warnings = _encoding(data)
+    encoding, warning = _encoding(data)
     try:
-        text = data.decode(encoding or "utf-8")
+        text = data.decode(encoding)
     except UnicodeDecodeError:
         raise TableError(f"{shown(name)} is not readable as text: save it as CSV in UTF-8, or as Parquet.") from None
-    text = text.removeprefix("\ufeff")
     if "\x00" in text:
-        raise TableError(f"{shown(name)} holds zero bytes and is not a text table: save it as CSV in UTF-8, or as Parquet.")
-    return text, encoding.removesuffix("-sig"), warnings
+        raise TableError(f"{shown(name)} holds zero bytes {_BINARY}")
+    head = text[:_SAMPLE]
+    if len(_CONTROLS.findall(head)) > max(2, 0.01 * len(head)):
+        raise TableError(f"{shown(name)} holds binary data {_BINARY}")
+    text = text.replace("\ufeff", "").rstrip("\x1a")  # marks that joined files leave inside, and DOS at the end
+    return text, encoding.removesuffix("-sig"), [*_said(text, encoding, warning), *_damage(text)]
 
 
-def _encoding(data: bytes) -> tuple[str, list[str]]:
+def _encoding(data: bytes) -> tuple[str, str]:
+    """(encoding, warning; empty where there is nothing to say)."""
     for mark, encoding in _MARKS:
         if data.startswith(mark):
-            said = (
-                []
-                if encoding == "utf-8-sig"
-                else [f"The text is in {encoding.upper()} and was read as such; UTF-8 is safer for exchange."]
-            )
-            return encoding, said
-    zeros = data[:_SAMPLE].count(0)
-    if zeros > len(data[:_SAMPLE]) // 4:  # mostly Latin letters in two bytes each
-        little = data[1:_SAMPLE:2].count(0) > data[0:_SAMPLE:2].count(0)
-        encoding = "utf-16-le" if little else "utf-16-be"
-        return encoding, [
-            f"The text looks like {encoding.upper()} without a byte-order mark and was read as such; save it as UTF-8 to be sure."
-        ]
+            said = f"The text is in {encoding.upper()} and was read as such; UTF-8 is safer for exchange."
+            return encoding, "" if encoding == "utf-8-sig" else said
+    wide = _without_mark(data[:_SAMPLE])
+    if wide:
+        return wide, (
+            f"The text looks like {wide.upper()} without a byte-order mark and was read as such; save it as UTF-8 to be sure."
+        )
     try:
         data.decode("utf-8")
     except UnicodeDecodeError:
-        encoding = _guess(data)
-        return encoding, [
-            f"The text is not UTF-8 and was read as {encoding}: "
-            "look at the names and classes, and save it as UTF-8 if they look wrong."
-        ]
-    return "utf-8", []
+        return _guess(data), "guess"
+    return ("iso2022_jp", "guess") if b"\x1b$B" in data[:_SAMPLE] else ("utf-8", "")
+
+
+def _without_mark(head: bytes) -> str:
+    """UTF-16 or UTF-32 by the zero bytes beside mostly Latin letters; empty for others."""
+    zeros = [head[place::4].count(0) for place in range(4)]
+    most = max(1, len(head) // 4)
+    if sum(zeros) <= len(head) // 4:
+        return ""
+    if min(zeros[1:]) > 0.9 * most or min(zeros[:3]) > 0.9 * most:
+        return "utf-32-le" if zeros[3] > zeros[0] else "utf-32-be"
+    return "utf-16-le" if zeros[1] + zeros[3] > zeros[0] + zeros[2] else "utf-16-be"
 
 
 def _guess(data: bytes) -> str:
-    """An East Asian encoding where the detector is sure of one, else Windows-1252, else whatever decodes."""
+    """An East Asian encoding where the detector is sure of one, else the single-byte one whose words look right."""
     from charset_normalizer import from_bytes
 
-    foreign = [line for line in data[: 10 * _SAMPLE].splitlines() if not line.isascii()]
-    best = from_bytes(b"\n".join(foreign)[:_SAMPLE] or data[:_SAMPLE]).best()
-    guess = best.encoding if best is not None else "latin_1"
-    for encoding in ([guess] if guess in _MULTIBYTE else []) + ["cp1252", guess]:
+    lines = [line for line in data[: 10 * _SAMPLE].splitlines() if not line.isascii()]
+    sample = b"\n".join(lines)[:_SAMPLE] or data[:_SAMPLE]
+    best = from_bytes(sample).best()
+    east = best.encoding if best is not None and best.encoding in _MULTIBYTE else None
+    single, strange = guess_single_byte(sample[:20_000])
+    for encoding in ([east] if east and strange else []) + [single, "cp1252"]:
         try:
-            data.decode(encoding)
+            text = data.decode(encoding)
         except UnicodeDecodeError:
             continue
-        return encoding
+        if encoding != east or len(_HALF_WIDTH.findall(text[:_SAMPLE])) < 0.02 * len(text[:_SAMPLE]):
+            return encoding
     return "latin_1"  # decodes anything
+
+
+def _said(text: str, encoding: str, warning: str) -> list[str]:
+    if warning != "guess":
+        return [warning] if warning else []
+    word = _FOREIGN.search(text[: 10 * _SAMPLE])
+    such = f" (one of its words: {shown(_around(text, word.start()), 30)})" if word else ""
+    return [
+        f"The text is not UTF-8 and was read as {encoding}{such}: "
+        "look at the names and classes, and save it as UTF-8 if they look wrong."
+    ]
+
+
+def _damage(text: str) -> list[str]:
+    """What an earlier conversion has done to the text."""
+    lost = text.count("\ufffd")
+    if lost:
+        return [
+            f"The text holds {lost:,} replacement signs (\ufffd): letters were lost when it was saved; export it again as UTF-8."
+        ]
+    for match in islice(_TWICE.finditer(text[: 10 * _SAMPLE]), 100):
+        word = _around(text, match.start())
+        try:
+            meant = word.encode("latin_1").decode("utf-8")
+        except UnicodeError:
+            continue
+        return [
+            f"Words such as {shown(word)} seem to be UTF-8 that was read as something else ({shown(meant)}?): export it again."
+        ]
+    return []
+
+
+def _around(text: str, place: int) -> str:
+    """The word around a place, thirty letters to either side at most."""
+    before, after = text[max(0, place - 30) : place], text[place : place + 30]
+    return re.split(r"[\s,;|\"]", before)[-1] + re.split(r"[\s,;|\"]", after)[0]

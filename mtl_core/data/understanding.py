@@ -9,9 +9,10 @@ from typing import Any
 from mtl_core.data.columns import Column, understand
 from mtl_core.data.leaks import copies, find_leaks
 from mtl_core.data.names import clean, listed, shown
-from mtl_core.data.proposal import propose
+from mtl_core.data.proposal import propose, why_none
 from mtl_core.data.raw import Recognised
 from mtl_core.data.reading import read
+from mtl_core.data.repeats import repeated_columns, repeated_rows
 from mtl_core.data.targets import Target, make_target
 from mtl_core.errors import SpecError, TableError, unknown
 from mtl_core.specs import DataSpec, TargetSpec
@@ -70,6 +71,15 @@ class Understood:
     warnings: list[str]
     recognised: Recognised
 
+    def why_no_target(self) -> str:
+        """What is said where no target is proposed."""
+        usable = [column for column in self.columns if column.usable]
+        if not usable:
+            return "No column looks like a target: all are left out."
+        why = why_none(self.columns)
+        advice = "say under targets what is to be predicted."
+        return f"{why} S{advice[1:]}" if why else f"No column looks like a target: {advice}"
+
     def used(self) -> list[Column]:
         """The features."""
         names = {feature.name for feature in self.features if feature.used}
@@ -87,11 +97,18 @@ def understand_table(data: bytes, name: str, spec: DataSpec) -> Understood:
     features = [_feature(column, roles, spec) for column in columns if roles.get(column.name) != "target"]
     seen = Understood(raw.rows, columns, features, targets, [], raw.recognised)
     warnings = [*raw.warnings, *_left_out(features)]
-    shown_ones = [column for column in columns if column.name in roles or column.usable or column.kind == "constant"]
+    shown_ones = [column for column in columns if column.name in roles or column.usable or column.kind in ("constant", "empty")]
     warnings += [note for column in shown_ones for note in column.notes]
     warnings += [note for target in targets for note in target.notes]
+    warnings += [f"Target {shown(c.name)}: {c.reason}; is it meant to be predicted?" for c in columns if _is_odd_target(c, roles)]
     warnings += [leak.sentence for leak in find_leaks(seen.used(), targets)]
+    warnings += repeated_columns(raw.columns, columns, [target.task.name for target in targets])
+    warnings += repeated_rows(raw.columns, columns)
     return replace(seen, warnings=_bounded(list(dict.fromkeys(warnings))))
+
+
+def _is_odd_target(column: Column, roles: Mapping[str, str]) -> bool:
+    return roles.get(column.name) == "target" and column.kind == "id"
 
 
 def _bounded(warnings: list[str]) -> list[str]:
@@ -183,7 +200,7 @@ def _left_out(features: list[FeatureInfo]) -> list[str]:
 _TOGETHER = {
     "constant": "they have the same value in every row",
     "empty": "they have no value and can be neither features nor targets",
-    "date": "dates and times are left out",
+    "date": "they hold dates or times; turn them into numbers (days since the first one, hour, month) to use them",
     "id": "they look like ids",
     "text": "they are free text",
     "nested": "lists, structs, maps and binary values are left out",
