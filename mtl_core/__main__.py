@@ -127,15 +127,13 @@ def _report(comparison: Comparison, folder: Path) -> str:
 
 
 def _inspect(options: argparse.Namespace) -> int:
+    from mtl_core.data import read_file
     from mtl_core.data.cmapss import with_siblings
     from mtl_core.data.profile import examine
     from mtl_core.listing import understood_text
 
-    try:
-        content = options.file.read_bytes()
-    except OSError as error:
-        raise UserError(f"{options.file} cannot be read: {error.strerror}.") from None
-    name, content = with_siblings(str(options.file), content) or (options.file.name, content)
+    name, content = read_file(str(options.file))
+    name, content = with_siblings(str(options.file), content) or (name, content)
     found = examine(content, name)
     facts = found.understanding.to_dict()
     if found.refusal and facts["targets"]:

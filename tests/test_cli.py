@@ -189,7 +189,7 @@ def test_a_mistake_is_one_sentence_and_exit_code_2(text: str, tmp_path: Path, ca
         (["run", "nowhere.yaml"], "nowhere.yaml is not there"),
         (["run", "."], "is a folder"),
         (["run", "x.yaml", "--device", "tpu"], "--device: invalid choice"),
-        (["inspect", "nowhere.csv"], "nowhere.csv cannot be read: No such file or directory."),
+        (["inspect", "nowhere.csv"], 'There is no file "nowhere.csv": check the path'),
     ],
 )
 def test_a_wrong_call_is_one_sentence_too(arguments: list[str], sentence: str, capsys: pytest.CaptureFixture[str]) -> None:

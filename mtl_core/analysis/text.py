@@ -21,7 +21,9 @@ def report(comparison: Comparison, at: At = "best", split: str = "test") -> str:
     judged = verdict(comparison, at, split)
     selected = [one.sentence for one in selection(comparison).arms]
     blocks = [metrics_text(metric_table(comparison, at, split)), score_text(score(comparison, at, split))]
-    blocks += ["\n".join(lines) for lines in (judged.warnings, judged.sentences, selected, judged.notes) if lines]
+    blocks += [
+        "\n".join(map(_printable, lines)) for lines in (judged.warnings, judged.sentences, selected, judged.notes) if lines
+    ]
     return "\n\n".join(block for block in blocks if block)
 
 
@@ -62,5 +64,11 @@ def score_text(scored: Score) -> str:
 
 def columns(lines: Sequence[Sequence[str]]) -> str:
     """Left-aligned columns, two spaces apart."""
-    widths = [max(len(cell) for cell in column) for column in zip(*lines, strict=True)]
-    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines)
+    shown = [[_printable(cell) for cell in line] for line in lines]
+    widths = [max(len(cell) for cell in column) for column in zip(*shown, strict=True)]
+    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in shown)
+
+
+def _printable(text: str) -> str:
+    """Text on one line that cannot steer a terminal, whatever names it holds."""
+    return text if text.isprintable() else "".join(letter if letter.isprintable() else " " for letter in text)

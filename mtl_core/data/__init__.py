@@ -74,6 +74,8 @@ def read_file(path: str) -> tuple[str, bytes]:
         if file.is_dir():
             raise TableError(f"{shown(path)} is a folder: name the table inside it.")
         check_size(file.stat().st_size, file.name)
+        if not file.is_file():
+            raise TableError(f"{shown(path)} is no ordinary file: name a table that can be read from start to end.")
         return file.name, file.read_bytes()
     except FileNotFoundError:
         raise TableError(f"There is no file {shown(path)}: check the path; it is taken from where the command runs.") from None

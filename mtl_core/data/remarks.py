@@ -13,6 +13,7 @@ from mtl_core.data.sentinels import suspects
 from mtl_core.data.units import mixed_units
 
 _FAR = 1e5  # interquartile ranges from the median at which a value spoils the scale of all others
+_FLAT = 1e-11  # of its size: what a column varies by at least, to be standardised without loss
 _TINY = 1e-30  # below it float32 and squares lose their meaning
 _LOOK = 1_000
 
@@ -58,6 +59,10 @@ def remarks_on_numbers(name: str, values: Float[np.ndarray, " rows"]) -> list[st
     if 0 < largest < _TINY:
         return [
             f"{shown(name)} has no value beyond {largest:.3g}: multiply it by a power of ten, so that nothing is rounded to zero."
+        ]
+    if finite.size and 0 < np.ptp(finite) < _FLAT * largest:
+        return [
+            f"{shown(name)} varies by {np.ptp(finite):.3g} only around {finite[0]:.6g}: take an offset off, or digits are lost."
         ]
     low, middle, high = np.quantile(finite, (0.25, 0.5, 0.75)) if finite.size else (0.0, 0.0, 0.0)
     far = np.abs(finite - middle) > _FAR * (high - low)

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from mtl_core.data.columns import Column, understand
 from mtl_core.data.leaks import copies, find_leaks
 from mtl_core.data.names import clean, listed, shown
@@ -18,6 +20,7 @@ from mtl_core.errors import SpecError, TableError, unknown
 from mtl_core.specs import DataSpec, TargetSpec
 
 _MOST_WARNINGS = 40
+_SMALLEST = 1e-150
 
 
 @dataclass(frozen=True)
@@ -101,7 +104,8 @@ def understand_table(data: bytes, name: str, spec: DataSpec) -> Understood:
     warnings += [note for column in shown_ones for note in column.notes]
     warnings += [note for target in targets for note in target.notes]
     warnings += [f"Target {shown(c.name)}: {c.reason}; is it meant to be predicted?" for c in columns if _is_odd_target(c, roles)]
-    warnings += [leak.sentence for leak in find_leaks(seen.used(), targets)]
+    measurable = [target for target in targets if _measurable(target)]
+    warnings += [leak.sentence for leak in find_leaks(seen.used(), measurable)]
     warnings += repeated_columns(raw.columns, columns, [target.task.name for target in targets])
     warnings += repeated_rows(raw.columns, columns)
     return replace(seen, warnings=_bounded(list(dict.fromkeys(warnings))))
@@ -109,6 +113,11 @@ def understand_table(data: bytes, name: str, spec: DataSpec) -> Understood:
 
 def _is_odd_target(column: Column, roles: Mapping[str, str]) -> bool:
     return roles.get(column.name) == "target" and column.kind == "id"
+
+
+def _measurable(target: Target) -> bool:
+    """Whether squares of its labels are numbers; below, everything seems to predict everything."""
+    return bool(np.nanmax(np.abs(target.labels)) > _SMALLEST)
 
 
 def _bounded(warnings: list[str]) -> list[str]:

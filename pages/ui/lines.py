@@ -10,7 +10,7 @@ import numpy as np
 
 from mtl_core.analysis.curves import Curve, Curves
 from pages.ui.palette import INK, Look, Theme
-from pages.ui.text import short
+from pages.ui.text import short, untemplated
 
 Option = dict[str, Any]
 
@@ -50,7 +50,7 @@ def _line(
     if sum(value is not None for value in data) == 1:  # one point is no line
         line |= {"showSymbol": True, "symbol": "circle", "symbolSize": 7}
     if shift is not None:
-        name = {"show": True, "formatter": short(curve.arm, 14), "fontSize": 11, "color": INK[theme], "distance": 4}
+        name = {"show": True, "formatter": untemplated(short(curve.arm, 14)), "fontSize": 11, "color": INK[theme], "distance": 4}
         line["endLabel"] = {**name, "offset": [0, round(shift)]}
     if curve.arm in row.marked:
         nearest = min(range(len(ticks)), key=lambda n: abs(ticks[n] - row.marked[curve.arm]))

@@ -9,7 +9,7 @@ import streamlit as st
 from mtl_core import code
 from mtl_core.records import Comparison
 from pages.ui.guard import guard
-from pages.ui.text import label
+from pages.ui.text import short
 
 WITH, WITHOUT = "with mtl_core", "plain PyTorch"
 ABOUT = {
@@ -23,7 +23,7 @@ def code_of(comparison: Comparison) -> None:
     arms = list(comparison.spec.arms)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         others = [arm for arm in arms if arm != comparison.spec.baseline]
-        arm = st.selectbox("Arm", arms, arms.index((others or arms)[0]), format_func=label, key="code-arm", width=260)
+        arm = st.selectbox("Arm", arms, arms.index((others or arms)[0]), format_func=short, key="code-arm", width=260)
         way = st.segmented_control("Code", [WITH, WITHOUT], default=WITH, required=True, key="code-way")
     st.caption(ABOUT[way])
     with guard():

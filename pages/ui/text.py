@@ -36,5 +36,11 @@ def label(name: str, limit: int = 32) -> str:
 
 
 def cell(name: str, limit: int = 24) -> str:
-    """A shortened name for a tooltip template, which is HTML with {placeholders}."""
-    return html.escape(short(name, limit)).replace("{", "&#123;").replace("}", "&#125;")
+    """A shortened name for a tooltip template, which is HTML with {placeholders}, and for Plotly, which knows few entities."""
+    text = html.escape(short(name, limit), quote=False)
+    return "".join(f"&#{ord(letter)};" if letter in "\"'{}" else letter for letter in text)
+
+
+def untemplated(name: str) -> str:
+    """A name for an ECharts label, in which {a}, {b} and {c} would be replaced: an unseen mark takes their meaning."""
+    return name.replace("{", "{\u2060")
