@@ -1,4 +1,4 @@
-"""Whatever dress a table comes in (encoding, separators, quotes, lines around it), it is read as itself or refused for the reason."""
+"""Whatever dress a table comes in (encoding, separators, quotes, lines around it), it is read as itself or refused."""
 
 from __future__ import annotations
 
