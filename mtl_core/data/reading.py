@@ -49,7 +49,8 @@ def read(data: bytes, name: str, *, header: bool | None = None) -> RawTable:
     check_shape(rows, len(columns), name)
     check_enough(rows, len(columns), name)
     distinct, renamed = settle(names)
-    raw = tuple(encode_text(new, column) for new, column in zip(distinct, columns, strict=True))
+    del text, divided
+    raw = tuple(encode_text(new, columns.pop(0)) for new in distinct)  # each column's text goes as its codes come
     how = Recognised(
         "csv",
         separator or ("blanks" if blanks else DELIMITERS[layout.delimiter]),

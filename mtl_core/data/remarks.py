@@ -62,7 +62,7 @@ def remarks_on_numbers(name: str, values: Float[np.ndarray, " rows"]) -> list[st
         ]
     if finite.size and 0 < np.ptp(finite) < _FLAT * largest:
         return [
-            f"{shown(name)} varies by {np.ptp(finite):.3g} only around {finite[0]:.6g}: take an offset off, or digits are lost."
+            f"{shown(name)} varies by {np.ptp(finite):.3g} only around {finite[0]:.6g}: take off an offset, it costs precision."
         ]
     low, middle, high = np.quantile(finite, (0.25, 0.5, 0.75)) if finite.size else (0.0, 0.0, 0.0)
     far = np.abs(finite - middle) > _FAR * (high - low)

@@ -56,7 +56,9 @@ def make_problem(seen: Understood, name: str, spec: DataSpec) -> tuple[Problem, 
         raise TableError(f"{shown(name)}: no column is left as a feature; at least one besides the targets is needed.")
     keep, dropped = _labelled(seen.targets)
     split, split_warnings = _split(seen, keep, spec)
-    columns = [_rows_of(column, keep) for column in seen.used()]
+    columns = seen.used()
+    if not keep.all():
+        columns = [_rows_of(column, keep) for column in columns]
     encoded = encode(columns, split == TRAIN)
     problem = Problem(
         name=clean(Path(name).stem) or "table",
