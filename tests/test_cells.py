@@ -85,6 +85,12 @@ def test_a_table_with_decimal_commas_is_read_as_one(blank: str) -> None:
     assert np.allclose(problem.targets["y"][:, 0] % 1, 0.5)
 
 
+def test_a_comma_that_may_be_either_is_asked_about() -> None:
+    rows = [[f"{1 + i % 9},{100 + i % 7:03d}", str(i * i % 17), str(i % 5)] for i in range(60)]
+    told = inspect(to_csv(rows, ("a", "b", "y"), ";"), "t.csv")
+    assert (told.recognised.decimal, warned(told, "decimal commas", "thousands")) == (",", True)
+
+
 @pytest.mark.parametrize("unit", [" kg", "kg", " km/h", "°C", " cm²", " mg/dL", " ‰", "/day", " zł", "+", "k"])
 def test_a_unit_is_taken_off_and_said(unit: str) -> None:
     cells = [f"{value}{unit}" for value in SMALL]

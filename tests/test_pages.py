@@ -31,7 +31,7 @@ from pages.ui.lines import Row, full_strength, name_shifts
 from pages.ui.palette import BASELINE_DASH, NEUTRAL, SCHEME_COLOURS, SCHEME_HUES, Look, looks
 from pages.ui.panels import main_figure, shown_looks, ticks
 from pages.ui.presets import PRESETS
-from pages.ui.text import cell, plain, short
+from pages.ui.text import cell, plain, short, untemplated
 
 APP = str(Path(__file__).parent.parent / "app.py")
 EVIL = "<b>x</b> {a0} $\\frac12$ **q** :red[z]"
@@ -383,6 +383,13 @@ def test_names_are_escaped_letter_by_letter(name: str) -> None:
     assert re.sub(r"\\([!-/:-@\[-`{-~])", r"\1", plain(name)) == name
     assert not re.search(r"(?<!\\)[*_`$<\[:#&]", plain(name).replace("\\\\", ""))
     assert "<" not in cell(name)
+
+
+def test_names_in_charts_are_neither_templates_nor_unknown_entities() -> None:
+    assert html.unescape(cell("{c} \"q\" 's' & <b>")) == "{c} \"q\" 's' & <b>"
+    assert not re.search(r"&(?!amp;|lt;|gt;|#\d+;)|[{}]", cell("{c} \"q\" 's' & <b>"))  # Plotly knows few entities by name
+    assert not re.search(r"\{\w", untemplated("{a} {b|x} {@y}"))
+    assert untemplated("{a}").replace("\u2060", "") == "{a}"
 
 
 def test_long_names_keep_their_beginning_and_end_on_one_line() -> None:

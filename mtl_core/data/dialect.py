@@ -112,17 +112,17 @@ def open_quote(text: str, layout: Layout) -> int:
         line = reader.line_num + 1
 
 
-def divide_blanks(text: str, name: str) -> str:
-    """Columns of numbers that are divided by blanks (as in NASA's C-MAPSS files), divided by tabs; other text as it is."""
+def divide_blanks(text: str, name: str) -> tuple[bool, str]:
+    """(true, the text) with tabs where columns of numbers are divided by blanks, as in NASA's C-MAPSS files; else as it is."""
     lines = [line.split() for line in text[:100_000].splitlines()[:_RECORDS][:-1] if line.strip()]
     if not lines or any(sign in text[:100_000] for sign in DELIMITERS) or len(lines[0]) < 3:
-        return text
+        return False, text
     cells = [cell for line in lines[1:] for cell in line]
     even = all(len(line) == len(lines[0]) for line in lines)
     if not even or sum(bool(NUMBER.fullmatch(cell)) for cell in cells) < 0.8 * len(cells) or not cells:
-        return text
+        return False, text
     check_shape(text.count("\n"), len(lines[0]), name)
-    return re.sub(r"(?m)^\t+|\t+(?=\r?$)", "", re.sub(r" +", "\t", text))
+    return True, re.sub(r"(?m)^\t+|\t+(?=\r?$)", "", re.sub(r" +", "\t", text))
 
 
 def strip_blank_ends(text: str) -> str:

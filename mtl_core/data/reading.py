@@ -36,8 +36,7 @@ def read(data: bytes, name: str, *, header: bool | None = None) -> RawTable:
     text = strip_blank_ends(text)
     check_content(text, name)
     text, separator, undressed = undress(text)
-    divided = divide_blanks(text, name)
-    blanks, text = divided is not text, divided
+    blanks, text = divide_blanks(text, name)
     layout = lay_out(text, name, header=header)
     _check_lines(text, layout, name)
     text, feet = _drop_feet(text, layout)
@@ -49,16 +48,14 @@ def read(data: bytes, name: str, *, header: bool | None = None) -> RawTable:
     check_shape(rows, len(columns), name)
     check_enough(rows, len(columns), name)
     distinct, renamed = settle(names)
-    del text, divided
+    del text
     raw = tuple(encode_text(new, columns.pop(0)) for new in distinct)  # each column's text goes as its codes come
-    how = Recognised(
-        "csv",
-        separator or ("blanks" if blanks else DELIMITERS[layout.delimiter]),
-        encoding,
-        _decimal(raw, layout.delimiter),
-        layout.names is not None,
+    decimal, doubt = _decimal(raw, layout.delimiter)
+    divider = separator or ("blanks" if blanks else DELIMITERS[layout.delimiter])
+    how = Recognised("csv", divider, encoding, decimal, layout.names is not None)
+    return RawTable(
+        rows, raw, how, (*warnings, *undressed, *layout.warnings, *feet, *dropped, *repeated, *totals, *renamed, *doubt)
     )
-    return RawTable(rows, raw, how, (*warnings, *undressed, *layout.warnings, *feet, *dropped, *repeated, *totals, *renamed))
 
 
 def _check_lines(text: str, layout: Layout, name: str) -> None:
@@ -184,12 +181,14 @@ def _drop_totals(columns: list[Any]) -> tuple[list[Any], list[str]]:
     return columns, said
 
 
-def _decimal(columns: tuple[RawColumn, ...], delimiter: str) -> str:
-    """The decimal sign of the file: what most cells that can tell say."""
+def _decimal(columns: tuple[RawColumn, ...], delimiter: str) -> tuple[str, list[str]]:
+    """(the decimal sign of the file: what most cells that can tell say; a warning where none can)."""
     comma = point = either = 0
     for column in columns:
         sure, dots, open_ = decimal_evidence(column.spellings[:_LOOK].to_pylist())
         comma, point, either = comma + sure, point + dots, either + open_
     if comma != point:
-        return "," if comma > point else "."
-    return "," if either and delimiter != "," else "."
+        return ("," if comma > point else "."), []
+    if not either or delimiter == ",":
+        return ".", []
+    return ",", ["Commas were read as decimal commas (1,234 is 1.234): take them out if they divide thousands."]
