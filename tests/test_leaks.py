@@ -24,14 +24,14 @@ CODE = np.array([{"calm": 0, "tense": 1, "war": 2}[word] for word in CLASS])
 
 
 def told(values: Sequence[object], target: Sequence[object], kind: str, rows: Sequence[int] | None = None) -> list[str]:
-    """Warnings that name the feature `extra` in a table of noise with one target."""
+    """Warnings that name the feature `extra` and the target in a table of noise with one target."""
     table = [[*row[:4], value, label] for row, value, label in zip(plain(len(target)), values, target, strict=True)]
     chosen = [table[i] for i in (range(len(table)) if rows is None else rows)]
     spec = DataSpec.model_validate({"file": "t.csv", "targets": {"outcome": kind}})
     seen = inspect(
         to_csv([[str(cell) for cell in row] for row in chosen], ("x1", "x2", "x3", "x4", "extra", "outcome")), "t.csv", spec
     )
-    return [warning for warning in seen.warnings if '"extra"' in warning]
+    return [warning for warning in seen.warnings if '"extra"' in warning and '"outcome"' in warning]
 
 
 NOISE = np.random.default_rng(2).normal(size=ROWS)

@@ -1,4 +1,4 @@
-"""Rows that repeat other rows and columns that repeat other columns: worth saying, as a copy in the test rows is no test."""
+"""Columns that repeat other columns: two features that are one, two tasks that are one."""
 
 from __future__ import annotations
 
@@ -10,31 +10,6 @@ import numpy as np
 from mtl_core.data.columns import Column
 from mtl_core.data.names import listed, shown
 from mtl_core.data.raw import RawColumn
-
-_SHARE = 0.01  # of the rows that must be copies to be said
-_VARIED = 20  # different values a column must have, or copies are to be expected
-
-
-def repeated_rows(raw: Sequence[RawColumn], columns: Sequence[Column]) -> list[str]:
-    """A sentence on rows that are copies, where columns vary so much that they are no chance."""
-    if sum(column.usable and column.distinct > _VARIED for column in columns) < 2:
-        return []
-    rng = np.random.default_rng(0)
-    mixed: np.ndarray | None = None
-    for one, column in zip(raw, columns, strict=True):
-        values = _as_integers(one)
-        if values is not None and column.usable:
-            term = (values ^ (values >> np.uint64(31))) * np.uint64(rng.integers(2**62) * 2 + 1)
-            mixed = term if mixed is None else mixed + term
-    if mixed is None:
-        return []
-    copies = len(mixed) - len(np.unique(mixed))
-    if copies < max(3, _SHARE * len(mixed)):
-        return []
-    return [
-        f"{copies:,} of {len(mixed):,} rows repeat another row: copies may stand in the training and the test rows at once; "
-        "take them out, or say with group which rows belong together."
-    ]
 
 
 def repeated_columns(raw: Sequence[RawColumn], columns: Sequence[Column], targets: Sequence[str]) -> list[str]:
@@ -53,12 +28,6 @@ def repeated_columns(raw: Sequence[RawColumn], columns: Sequence[Column], target
         what = "Targets" if first in targets else "Columns"
         said.append(f"{what} {shown(first)} and {listed(others, 3)} are the same in every row: one of them says it all.")
     return said[:5]
-
-
-def _as_integers(column: RawColumn) -> np.ndarray | None:
-    if column.codes is not None:
-        return column.codes.astype(np.uint64)
-    return None if column.numbers is None else np.ascontiguousarray(column.numbers).view(np.uint64)
 
 
 def _digest(column: RawColumn) -> bytes:

@@ -14,7 +14,7 @@ from mtl_core.data.names import clean, listed, shown
 from mtl_core.data.proposal import propose, why_none
 from mtl_core.data.raw import Recognised
 from mtl_core.data.reading import read
-from mtl_core.data.repeats import repeated_columns, repeated_rows
+from mtl_core.data.repeats import repeated_columns
 from mtl_core.data.targets import Target, make_target
 from mtl_core.errors import SpecError, TableError, unknown
 from mtl_core.specs import DataSpec, TargetSpec
@@ -107,7 +107,6 @@ def understand_table(data: bytes, name: str, spec: DataSpec) -> Understood:
     measurable = [target for target in targets if _measurable(target)]
     warnings += [leak.sentence for leak in find_leaks(seen.used(), measurable)]
     warnings += repeated_columns(raw.columns, columns, [target.task.name for target in targets])
-    warnings += repeated_rows(raw.columns, columns)
     return replace(seen, warnings=_bounded(list(dict.fromkeys(warnings))))
 
 
