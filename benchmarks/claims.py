@@ -170,7 +170,7 @@ def units(bench: Bench) -> Iterator[Figure]:
     """A task's unit times 10: its learned weight becomes 1/100 of what it was, and its metrics in that unit stay."""
     arm = {"learned": KENDALL | {"settings": {"lr_factor": 20.0}}}
     base = {"scenario": "noise_and_scale", "units": "matched"}
-    found = [bench.compare({**base, **more}, arm, training={"epochs": 120}) for more in ({}, {"unit": {"task_2": 10.0}})]
+    found = [bench.compare({**base, **more}, arm, training={"epochs": 120}) for more in ({}, {"unit_by_task": {"task_2": 10.0}})]
     before, after = (one.comparison.column("train", "task_2", "weight")[-1, one.comparison.runs_of("learned")] for one in found)
     yield Figure("units", "weight of task_2 with its unit times 10, over that without", estimate(after / before))
     for task in ("task_1", "task_2", "task_3", "task_4"):

@@ -50,7 +50,7 @@ def drawn(app: AppTest) -> dict[str, Any]:
 
 def test_a_scenario_is_shown_with_what_a_constant_has_and_how_features_go_with_targets(store: Store) -> None:
     app = opened()
-    tasks = app.dataframe[0].value.set_index("task")
+    tasks = next(one.value for one in app.dataframe if "a constant has" in one.value).set_index("task")
     assert tasks.loc["regime", "a constant has"] == "accuracy ↑"
     assert tasks.loc["casualty", "a constant has"] == "mae (people) ↓"
     assert tasks.loc["transition", "on test"] == "0.5"

@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int8
 
 from mtl_core.data import associations, engines
-from mtl_core.data.associations import SINGLE, Associations
+from mtl_core.data.associations import Associations
 from mtl_core.data.cmapss import Recording
 from mtl_core.data.table import inspect_understood, make_problem
 from mtl_core.data.twins import Twins, find_twins
@@ -135,15 +135,21 @@ def task_facts(task: TaskSpec, targets: Float[np.ndarray, "rows width"], split: 
 def constant_metric(
     task: TaskSpec, training: Float[np.ndarray, "training width"], judged: Float[np.ndarray, "rows width"]
 ) -> float | None:
-    """The headline metric of the constant predictor fitted on the training labels; None where it is not defined, and for maps.
+    """The headline metric of the constant predictor fitted on the training labels; None where it is not defined, and for boxes.
 
     The same as `mtl_core.baselines`, which fits by maximum likelihood: the mean of a zero-inflated negative binomial
     of highest likelihood is the mean of the labels.
     """
     labels, known = training[np.isfinite(training)], np.isfinite(judged)
     true = judged[known]
-    if not true.size or task.kind not in SINGLE:
+    if not true.size or task.kind in ("detection", "function"):
         return None
+    if task.kind == "segmentation":
+        return _constant_iou(labels, true)
+    if task.kind == "dense_regression":
+        places = (part.reshape(-1, task.outputs_a_place) for part in (training, judged))
+        means, truth = _column_means(next(places)), next(places)
+        return float(np.abs(truth - means)[np.isfinite(truth)].mean())
     if task.kind == "binary":
         return 0.5 if np.unique(true).size == 2 else None
     if task.kind == "multiclass":
@@ -154,6 +160,13 @@ def constant_metric(
         return float(np.abs(true - mean).mean())
     residuals = judged - _column_means(training)
     return float(np.sqrt((np.where(known, residuals, 0.0) ** 2).sum() / known.sum()))
+
+
+def _constant_iou(labels: Float[np.ndarray, " labels"], true: Float[np.ndarray, " judged"]) -> float:
+    """Mean IoU of saying the commonest class everywhere, over the classes that occur or are said."""
+    guess = int(np.bincount(labels.astype(int), minlength=1).argmax())
+    present = np.union1d(np.unique(true), [guess])
+    return float((true == guess).mean() / len(present))
 
 
 def _column_means(values: Float[np.ndarray, "rows width"]) -> Float[np.ndarray, " width"]:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 MOST_FEATURES = 1_000  # beyond, only exact twins are looked for
 _LOOKED = 500  # rows of a split whose neighbours are looked for
-_BLOCK = 100  # rows at once: bounds memory
+_PAIRS_AT_ONCE = 5_000_000  # of a row and a training row: bounds memory
 _MEASURED = 2_000  # training rows from which scales and numbers of values are taken
 _CEILING = 0.05  # standard deviations a feature
 _NEIGHBOURS = 20
@@ -149,10 +149,16 @@ def row_keys(features: Float[np.ndarray, "rows features"]) -> UInt64[np.ndarray,
 
 
 class _Space(NamedTuple):
-    """Features in units of their spread, and which rows are trained on."""
+    """Where distances are taken: features in units of their spread, and which rows are trained on."""
 
-    features: Float[np.ndarray, "rows features"]
+    features: Float[np.ndarray, "rows features"]  # as they are
+    middle: Float[np.ndarray, " features"]
+    spread: Float[np.ndarray, " features"]
     training: Int[np.ndarray, " training"]
+
+    def at(self, rows: Int[np.ndarray, "*some"]) -> Float[np.ndarray, "*some features"]:
+        """Rows in units of their spread; of all at once there is no copy."""
+        return np.asarray((self.features[rows] - self.middle) / self.spread)
 
 
 def _space(features: Float[np.ndarray, "rows features"], training: Int[np.ndarray, " training"]) -> tuple[_Space | None, str]:
@@ -166,7 +172,7 @@ def _space(features: Float[np.ndarray, "rows features"], training: Int[np.ndarra
         return None, f"Nearly equal rows were not looked for: {why}."
     low, middle, high = np.quantile(some, [0.05, 0.5, 0.95], axis=0)
     spread = np.where(high > low, (high - low) / 3.29, some.std(axis=0))  # of a normal distribution; outliers do not count
-    return _Space((features - middle) / np.where(spread > 0, spread, 1.0), training), ""
+    return _Space(features, middle, np.where(spread > 0, spread, 1.0), training), ""
 
 
 def _sampled(rows: Int[np.ndarray, " rows"]) -> Int[np.ndarray, " sample"]:
@@ -175,21 +181,22 @@ def _sampled(rows: Int[np.ndarray, " rows"]) -> Int[np.ndarray, " sample"]:
 
 def _near(space: _Space, rows: Int[np.ndarray, " looked"]) -> Int[np.ndarray, "2 pairs"]:
     """(row, its nearest training row) for each row with near twins; none where rows lie on a line or a surface."""
-    others = space.features[space.training].astype(np.float32)
+    others = space.at(space.training).astype(np.float32)
+    block = max(1, _PAIRS_AT_ONCE // len(others))
     squares, ceiling = (others**2).sum(axis=1), _CEILING * math.sqrt(others.shape[1])
     found, dimension = [np.zeros((2, 0), np.int64)], math.nan
-    for at in range(0, len(rows), _BLOCK):
-        mine = space.features[rows[at : at + _BLOCK]].astype(np.float32)
+    for at in range(0, len(rows), block):
+        mine = space.at(rows[at : at + block]).astype(np.float32)
         own, between = (mine**2).sum(axis=1), squares - 2 * mine @ others.T
         seen = between.min(axis=1) + own <= 2 * ceiling**2 + 1e-5 * own  # with room for the rounding of float32
         if math.isnan(dimension):
-            dimension = _dimension(_neighbours(space, rows[:_TRIED], between[:_TRIED])[1], others.shape[1])
+            dimension = _dimension(_neighbours(space, rows[: len(between)][:_TRIED], between[:_TRIED])[1], others.shape[1])
             if dimension < _SPREAD_OUT:
                 break
-        near, logs = _neighbours(space, rows[at : at + _BLOCK][seen], between[seen])
+        near, logs = _neighbours(space, rows[at : at + block][seen], between[seen])
         odds = np.arange(1, _NEIGHBOURS + 1) * dimension * np.diff(logs, axis=1)
         stands_out = ((logs[:, :-1] <= math.log(ceiling)) & (odds >= _UNLIKELY)).any(axis=1)
-        found.append(np.stack([rows[at : at + _BLOCK][seen], near])[:, stands_out])
+        found.append(np.stack([rows[at : at + block][seen], near])[:, stands_out])
     return np.concatenate(found, axis=1)
 
 
@@ -198,7 +205,7 @@ def _neighbours(
 ) -> tuple[Int[np.ndarray, " block"], Float[np.ndarray, "block neighbours"]]:
     """(nearest training row, logarithms of the distances to the nearest ones, ascending); chosen by `between`."""
     chosen = space.training[np.argpartition(between, _NEIGHBOURS, axis=1)[:, : _NEIGHBOURS + 1]]
-    distances = np.sqrt(((space.features[chosen] - space.features[rows][:, None]) ** 2).sum(axis=2))
+    distances = np.sqrt(((space.at(chosen) - space.at(rows)[:, None]) ** 2).sum(axis=2))
     return chosen[np.arange(len(rows)), distances.argmin(axis=1)], np.log(np.maximum(np.sort(distances, axis=1), 1e-12))
 
 
