@@ -413,6 +413,23 @@ def test_a_lane_is_the_same_alone_and_among_others(name: str) -> None:
                     assert same, (lane, split, task, metric)
 
 
+@pytest.mark.parametrize("name", ["map", "sequence to a vector", "mlp with norm", "map with hidden heads"])
+def test_a_lane_that_runs_away_or_stops_early_harms_no_neighbour(name: str) -> None:
+    data, training, _ = CASES[name]
+    stop = SelectionSpec.model_validate({"stop": {"patience": 2, "min_delta": 9.0}})
+    plain = training | {"optimizer": "sgd", "clip": 0.0}
+    healthy = [run_spec(arm, seed=n, **plain) for n, arm in enumerate(["equal", "uncertainty", "mgda"])]
+    runs_away = run_spec("equal", seed=0, **plain | {"lr": 1e200})
+    stops = healthy[1].model_copy(update={"selection": stop, "seed": 7})
+    together, _ = train([healthy[0], runs_away, stops, *healthy[1:]], data)
+    statuses = [result.status for result in together.results()]
+    assert statuses == ["done", "diverged", "done", "done", "done"]
+    assert together.results()[2].epochs < EPOCHS
+    for lane, spec in zip((0, 3, 4), healthy, strict=True):
+        alone, _ = train([spec], data)
+        torch.testing.assert_close(together.outcome.final[lane], alone.outcome.final[0], rtol=1e-9, atol=1e-12)
+
+
 @pytest.mark.parametrize("name", CASES)
 @pytest.mark.parametrize("asked", ["shared", "last_layer"])
 def test_task_gradients_of_every_trunk_are_autograds(name: str, asked: Any) -> None:
