@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from mtl_core.modules import AvailabilityGatedLoss, MultiTaskLoss, SoftplusKendallLoss, UniformWeightedLoss
     from mtl_core.schemes import SCHEMES
     from mtl_core.specs import ExperimentSpec as Experiment
+    from mtl_core.specs import single_task_arms
 
 _HOMES = {
     "AvailabilityGatedLoss": "mtl_core.modules",
@@ -53,6 +54,7 @@ _HOMES = {
     "compare": "mtl_core.api",
     "read_experiment": "mtl_core.experiment_file",
     "run": "mtl_core.api",
+    "single_task_arms": "mtl_core.specs",
 }
 
 __all__ = [
@@ -69,6 +71,7 @@ __all__ = [
     "compare",
     "read_experiment",
     "run",
+    "single_task_arms",
 ]
 
 

@@ -9,6 +9,8 @@
     loss_shares(c)                                      which task dominates the loss
     taking_part(c)                                      labels present, gate state, tasks never trained, per arm
     score(c, weights=...)                               aggregate score with its parts
+    spans(training), phases_sentence(training)          phases as spans of epochs, and in a sentence
+    trained(c, arm), sums_note(c)                       arms on some of the tasks, and which sums are not drawn of them
     endings(c)                                          how many runs are done, stopped, diverged, failed, unfinished
     trajectories(c)                                     paths over the two-task landscape, and which end on its front
     report(c)                                           the whole comparison as text for a terminal
@@ -21,6 +23,8 @@ from mtl_core.analysis.curves import Curve, Curves, Mark, curves, lost_runs, mar
 from mtl_core.analysis.frames import history_frame, metrics_frame
 from mtl_core.analysis.labels import TakingPart, taking_part
 from mtl_core.analysis.metrics import Cell, MetricRow, MetricTable, beaten, headline, metric_table
+from mtl_core.analysis.parts import sums_note, trained
+from mtl_core.analysis.phases import Span, phases_sentence, spans
 from mtl_core.analysis.runs import Endings, direction, ending_notes, endings, nothing_counted
 from mtl_core.analysis.score import Score, ScorePart, score
 from mtl_core.analysis.seeds import Difference, Estimate
@@ -48,6 +52,7 @@ __all__ = [
     "Score",
     "ScorePart",
     "Selection",
+    "Span",
     "TakingPart",
     "Trajectories",
     "Verdict",
@@ -65,12 +70,16 @@ __all__ = [
     "metric_table",
     "metrics_frame",
     "nothing_counted",
+    "phases_sentence",
     "recorded",
     "report",
     "score",
     "selection",
+    "spans",
+    "sums_note",
     "taking_part",
     "task_curves",
+    "trained",
     "trajectories",
     "verdict",
 ]

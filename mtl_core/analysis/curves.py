@@ -14,6 +14,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
+from mtl_core.analysis.parts import sums_note, summable
 from mtl_core.analysis.runs import LOST, direction, ending_notes
 from mtl_core.analysis.seeds import t_quantile
 from mtl_core.analysis.wording import count, number
@@ -91,10 +92,14 @@ def curves(
     smoothing: float | None = None,
     points: int | None = None,
 ) -> Curves:
-    """One quantity for all arms. smoothing: EMA factor (share of the new value). points: thin to about this many epochs."""
+    """One quantity for all arms. smoothing: EMA factor (share of the new value). points: thin to about this many epochs.
+
+    A sum over tasks is left out for arms that sum over other tasks than the baseline arm; a note says so.
+    """
     column = comparison.column(*channel)
     kept = _spaced(_reached(column), points)
-    drawn = [_only(_curve(comparison, column, arm, band, smoothing), kept) for arm in comparison.spec.arms]
+    arms = comparison.spec.arms if channel.task else summable(comparison)
+    drawn = [_only(_curve(comparison, column, arm, band, smoothing), kept) for arm in arms]
     seen = tuple(curve for curve in drawn if curve.n.any())
     sense = direction(channel.name)
     return Curves(
@@ -105,7 +110,7 @@ def curves(
         curves=seen,
         marks=marks(comparison),
         axis=_axis(seen, sense),
-        notes=ending_notes(comparison),
+        notes=(*ending_notes(comparison), *_left_out(comparison, channel)),
         takeaway=_takeaway(channel, seen),
     )
 
@@ -186,6 +191,11 @@ def smooth(values: Float[np.ndarray, " epochs"], factor: float) -> Float[np.ndar
             level, weight = (1 - factor) * level + factor * value, (1 - factor) * weight + factor
             out[epoch] = level / weight
     return out
+
+
+def _left_out(comparison: Comparison, channel: Channel) -> list[str]:
+    note = "" if channel.task else sums_note(comparison)
+    return [note] if note else []
 
 
 def _reached(column: Float[np.ndarray, "epochs runs"]) -> int:

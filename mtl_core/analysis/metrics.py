@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
+from mtl_core.analysis.parts import shared, singles
 from mtl_core.analysis.runs import At, Read, by_arm, by_pair, direction, ending_notes, originals, reader
 from mtl_core.analysis.seeds import Difference, Estimate, Outcome, estimate, judge, paired
 from mtl_core.records import Comparison, metrics_of
 from mtl_core.specs import TaskSpec
 
 UNITED = frozenset({"mae", "rmse"})  # metrics in the unit of their target
+ALONE = "trained alone"  # the column of arms that each train one task
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,9 @@ class Cell:
 
     estimate: Estimate
     difference: Difference | None
+
+
+NOTHING = Cell(estimate(np.array([])), Difference(*[math.nan] * 3, 0, math.nan, math.nan, "not compared"))
 
 
 @dataclass(frozen=True)
@@ -55,10 +60,26 @@ class MetricTable:
     arms: tuple[str, ...]
     rows: tuple[MetricRow, ...]
     notes: tuple[str, ...]
+    shared: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # by arm: tasks that it and the baseline arm train
+    singles: Mapping[str, str] = field(default_factory=dict)  # by task: the arm that trains it alone
 
     def of(self, task: str, metric: str = "") -> MetricRow:
         """The row of a task's metric; of its headline if none is named."""
         return next(row for row in self.rows if row.task == task and (row.metric == metric or (not metric and row.headline)))
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """What stands side by side: the arms, those that each train one task alone as one column behind the others."""
+        alone = set(self.singles.values())
+        if len(alone) < 2 or ALONE in self.arms:
+            return self.arms
+        return (*(arm for arm in self.arms if arm not in alone), ALONE)
+
+    def cell(self, row: MetricRow, column: str) -> Cell:
+        """A row's cell of an arm or of the column of single-task arms."""
+        if column in self.arms:
+            return row.cells[column]
+        return row.cells[self.singles[row.task]] if row.task in self.singles else NOTHING
 
     @property
     def headlines(self) -> tuple[MetricRow, ...]:
@@ -80,7 +101,9 @@ def metric_table(comparison: Comparison, at: At = "best", split: str = "test", *
         raise ValueError(f"metrics at an epoch are those of the validation split, not {split}")
     wanted = [(task, name) for task in comparison.problem.tasks for name in _names(task, headlines_only=headlines_only)]
     rows = tuple(_row(comparison, at, split, task, name) for task, name in wanted)
-    return MetricTable(at, split, comparison.spec.baseline, tuple(comparison.spec.arms), rows, ending_notes(comparison))
+    arms = tuple(comparison.spec.arms)
+    both = {arm: shared(comparison, arm) for arm in arms}
+    return MetricTable(at, split, comparison.spec.baseline, arms, rows, ending_notes(comparison), both, singles(comparison))
 
 
 def headline(task: TaskSpec) -> str:
@@ -147,10 +170,10 @@ def beaten(row: MetricRow, arm: str) -> bool | None:
 
 
 def outcomes(table: MetricTable, arm: str) -> dict[Outcome, list[MetricRow]]:
-    """The tasks of an arm by how their headline metric came out."""
+    """The tasks that an arm and the baseline arm both train, by how their headline metric came out."""
     sorted_out: dict[Outcome, list[MetricRow]] = {}
     for row in table.headlines:
         difference = row.cells[arm].difference
-        if difference is not None:
+        if difference is not None and row.task in table.shared[arm]:
             sorted_out.setdefault(difference.outcome, []).append(row)
     return sorted_out

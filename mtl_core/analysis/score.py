@@ -18,8 +18,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from mtl_core.analysis.metrics import constant, differences
+from mtl_core.analysis.parts import trained
 from mtl_core.analysis.runs import At, Read, by_arm, reader
 from mtl_core.analysis.seeds import Difference, Estimate, estimate
+from mtl_core.analysis.wording import listed
 from mtl_core.records import Comparison
 from mtl_core.specs import Kind, TaskSpec
 
@@ -65,6 +67,13 @@ class Score:
     total: ScorePart
     parts: tuple[ScorePart, ...]
     uncounted: tuple[str, ...]  # tasks with a weight but no component in this split
+    partial: tuple[str, ...] = ()  # arms without a total, as they do not train all tasks that count
+
+    @property
+    def partial_sentence(self) -> str:
+        """Which arms have no total, and why; empty where all have one."""
+        some = "it does" if len(self.partial) == 1 else "they do"
+        return f"No score of {listed(self.partial)}: {some} not train all tasks that count." if self.partial else ""
 
 
 def score(comparison: Comparison, at: At = "best", split: str = "test", weights: Mapping[str, float] | None = None) -> Score:
@@ -78,7 +87,8 @@ def score(comparison: Comparison, at: At = "best", split: str = "test", weights:
     parts = [_part(comparison, task, shares.get(task.name, 0.0), split, reads[task.name]) for task in tasks]
     total = _total(comparison, shares, reads, {part.task: part.constant for part in parts})
     uncounted = tuple(task.name for task in tasks if given.get(task.name, 0) > 0 and task.name not in counted)
-    return Score(at, split, total, tuple(parts), uncounted)
+    partial = tuple(arm for arm in comparison.spec.arms if not set(counted) <= set(trained(comparison, arm)))
+    return Score(at, split, total, tuple(parts), uncounted, partial)
 
 
 def component(comparison: Comparison, at: At, split: str, task: TaskSpec) -> Read:

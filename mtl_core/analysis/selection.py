@@ -14,8 +14,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from mtl_core.analysis.parts import trained
 from mtl_core.analysis.seeds import Estimate, estimate, sign_flip
-from mtl_core.analysis.wording import count, interval, number, probability
+from mtl_core.analysis.wording import count, interval, listed, number, probability
 from mtl_core.records import Channel, Comparison, RunResult, TaskRegret
 
 
@@ -55,6 +56,11 @@ class Selection:
 
     arms: tuple[ArmSelection, ...]
     criterion: str  # what epochs are selected by, in words
+
+    @property
+    def counted_tasks(self) -> tuple[str, ...]:
+        """The tasks in what selects, of the arm that counts most of them."""
+        return max((one.counted_tasks for one in self.arms), key=len, default=())
 
     def of(self, arm: str) -> ArmSelection:
         """The entry of an arm."""
@@ -104,10 +110,16 @@ def _arm(comparison: Comparison, arm: str) -> ArmSelection:
         disagreeing=_own_choices(comparison, results),
         sentence="",
     )
-    selects = f"the validation loss of {primary}" if primary else "the fixed criterion"
+    selects = f"the validation loss of {primary}" if primary else f"the fixed criterion{_of_some(comparison, arm)}"
     if comparison.spec.arms[arm].gradients is not None:
         return replace(measured, sentence=f"{arm}: it chooses directions and has no objective that could have chosen an epoch.")
     return replace(measured, sentence=_sentence(measured, selects))
+
+
+def _of_some(comparison: Comparison, arm: str) -> str:
+    """Of an arm on some of the tasks: over which its criterion is a sum."""
+    mine = trained(comparison, arm)
+    return f" over {listed(mine)}" if len(mine) < len(comparison.problem.tasks) else ""
 
 
 def _primary(comparison: Comparison) -> str | None:

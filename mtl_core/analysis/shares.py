@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mtl_core.analysis.parts import trained
 from mtl_core.analysis.runs import LOST
 from mtl_core.analysis.seeds import Estimate, estimate
 from mtl_core.analysis.wording import number
@@ -25,8 +26,10 @@ class ArmShares:
 
 
 def loss_shares(comparison: Comparison) -> tuple[ArmShares, ...]:
-    """One entry per arm that has recorded an epoch."""
-    measured = [_arm(comparison, arm) for arm in comparison.spec.arms]
+    """One entry per arm that has recorded an epoch and trains several tasks: a single one carries the whole loss."""
+    every = len(comparison.problem.tasks)
+    arms = [arm for arm in comparison.spec.arms if every == 1 or len(trained(comparison, arm)) > 1]
+    measured = [_arm(comparison, arm) for arm in arms]
     return tuple(one for one in measured if one is not None)
 
 

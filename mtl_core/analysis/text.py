@@ -31,16 +31,16 @@ def metrics_text(table: MetricTable) -> str:
     """One line per task and metric: the constant (training mean), every arm, and every arm's difference to the baseline arm."""
     if table.empty:
         return ""
-    compared = [arm for arm in table.arms if arm != table.baseline]
-    head = ["task", "metric", "constant (mean)", *table.arms, *(f"{arm} - {table.baseline}" for arm in compared)]
-    return columns([head, *(_metric(row, table.arms, compared) for row in table.rows)])
+    compared = [arm for arm in table.columns if arm != table.baseline]
+    head = ["task", "metric", "constant (mean)", *table.columns, *(f"{arm} - {table.baseline}" for arm in compared)]
+    return columns([head, *(_metric(row, table, compared) for row in table.rows)])
 
 
-def _metric(row: MetricRow, arms: Sequence[str], compared: Sequence[str]) -> list[str]:
+def _metric(row: MetricRow, table: MetricTable, compared: Sequence[str]) -> list[str]:
     name = f"{row.metric.replace('_', ' ')} {ARROWS[row.direction]}{f' ({row.unit})' if row.unit else ''}"
     beside = f"labels {number(row.label_rate)}" if row.direction == 0 else number(row.constant)
-    values = [interval(row.cells[arm].estimate) for arm in arms]
-    return [row.task, name, beside, *values, *(_difference(row.cells[arm].difference) for arm in compared)]
+    values = [interval(table.cell(row, arm).estimate) for arm in table.columns]
+    return [row.task, name, beside, *values, *(_difference(table.cell(row, arm).difference) for arm in compared)]
 
 
 def _difference(difference: Difference | None) -> str:
@@ -59,7 +59,8 @@ def score_text(scored: Score) -> str:
         return ""
     head = ["score", "weighted mean", *(f"{part.task} x {number(part.weight)}" for part in counted)]
     lines = [[arm, *(interval(part.estimates[arm]) for part in (scored.total, *counted))] for arm in arms]
-    return columns([head, *lines, ["constant (mean)", *(number(part.constant) for part in (scored.total, *counted))]])
+    table = columns([head, *lines, ["constant (mean)", *(number(part.constant) for part in (scored.total, *counted))]])
+    return "\n".join([table, *([scored.partial_sentence] if scored.partial else [])])
 
 
 def columns(lines: Sequence[Sequence[str]]) -> str:

@@ -7,10 +7,13 @@ which is not the same as equal; the intervals say how large a difference may hav
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mtl_core.analysis.labels import few_labels, few_labels_notes, left_out_notes
 from mtl_core.analysis.metrics import MetricRow, MetricTable, beaten, distinct, metric_table, others, outcomes
+from mtl_core.analysis.parts import of_tasks, parts_notes, shared
+from mtl_core.analysis.phases import phases_sentence
 from mtl_core.analysis.runs import LOWER, At, ending_notes, originals, pairs
 from mtl_core.analysis.scales import weight_notes
 from mtl_core.analysis.seeds import ALPHA, EXACT_SEEDS, Outcome, seeds_needed
@@ -19,14 +22,14 @@ from mtl_core.analysis.wording import count, interval, listed
 from mtl_core.records import Comparison
 
 CLAUSES: dict[Outcome, tuple[str, str]] = {  # as the sentence's first clause, as a later one
-    "better": ("is better than {baseline} on {n} of {tasks}", ""),
-    "worse": ("is worse than {baseline} on {n} of {tasks}", "worse on {n}"),
-    "no difference": ("shows no difference from {baseline} on {n} of {tasks}", "no difference shown on {n}"),
-    "too few seeds": ("has too few seeds to be told from {baseline} on {n} of {tasks}", "undecided for too few seeds on {n}"),
-    "not compared": ("has no value to compare with {baseline} on {n} of {tasks}", "no value on {n}"),
+    "better": ("is better than {baseline} on {n} {of}", ""),
+    "worse": ("is worse than {baseline} on {n} {of}", "worse on {n}"),
+    "no difference": ("shows no difference from {baseline} on {n} {of}", "no difference shown on {n}"),
+    "too few seeds": ("has too few seeds to be told from {baseline} on {n} {of}", "undecided for too few seeds on {n}"),
+    "not compared": ("has no value to compare with {baseline} on {n} {of}", "no value on {n}"),
 }
 
-CLASSES = frozenset({"binary", "multiclass"})  # their constant predicts class frequencies
+CLASSES = frozenset({"binary", "multiclass", "segmentation", "detection"})  # their constant predicts class frequencies
 SHARED = (
     "All arms and seeds share one data split, so intervals say nothing of other data; "
     "a seed sets initial parameters and batches, the same in every arm."
@@ -72,7 +75,8 @@ def verdict(comparison: Comparison, at: At = "best", split: str = "test") -> Ver
     """The verdict at the selected epoch on the test split, or elsewhere."""
     table = metric_table(comparison, at, split, headlines_only=True)
     arms = tuple(_arm(comparison, table, arm) for arm in others(comparison))
-    rows = [*few_labels_notes(comparison, split), *left_out_notes(comparison)]
+    arms_and_phases = [*parts_notes(comparison), *filter(None, [phases_sentence(comparison.spec.training)])]
+    rows = [*arms_and_phases, *few_labels_notes(comparison, split), *left_out_notes(comparison)]
     weights = weight_notes(comparison.spec.arms, network=not is_plane(comparison))
     known = (*_of_the_data(comparison), *_conditions(comparison, table), *weights, *_constants(table))
     notes = (*known, *rows, *ending_notes(comparison))
@@ -91,7 +95,9 @@ def _arm(comparison: Comparison, table: MetricTable, arm: str) -> ArmVerdict:
 
 
 def _sentence(comparison: Comparison, table: MetricTable, arm: str, found: dict[Outcome, list[MetricRow]], seeds: int) -> str:
-    baseline, tasks = table.baseline, len(table.headlines)
+    baseline = table.baseline
+    if not shared(comparison, arm):
+        return f"{arm} and {baseline} train no task in common and cannot be compared."
     if not seeds:
         return f"{arm} and {baseline} cannot be compared: {_why_not(comparison, arm)}."
     if originals(comparison)[arm] == baseline:
@@ -99,7 +105,7 @@ def _sentence(comparison: Comparison, table: MetricTable, arm: str, found: dict[
     clauses: list[str] = []
     for outcome, words in CLAUSES.items():
         if rows := found.get(outcome):
-            said = words[bool(clauses)].format(baseline=baseline, n=len(rows), tasks=count(tasks, "task"))
+            said = words[bool(clauses)].format(baseline=baseline, n=len(rows), of=f"of {of_tasks(comparison, arm)}")
             clauses.append(f"{said} ({_figures(comparison, table, rows, arm)})")
     return f"{arm} {', '.join(clauses)}; {count(seeds, 'seed')}, {_where(table)}."
 
@@ -149,15 +155,22 @@ def _warnings(comparison: Comparison, table: MetricTable) -> tuple[str, ...]:
     seeds = [len(pairs(comparison, arm)) for arm in compared]
     if not seeds or table.empty:
         return ()
-    least, needed = min(seeds), seeds_needed(len(compared))
+    arms = min(_rivals(table, compared), default=1)  # those of the task where a difference is called most easily
+    least, needed = min(seeds), seeds_needed(arms)
     if least >= needed:
         return ()
-    smallest = min(1.0, 2 / 2**least * len(compared))
-    correction = f" and {len(compared)} arms compared" if len(compared) > 1 else ""
+    smallest = min(1.0, 2 / 2**least * arms)
+    correction = f" and {arms} arms compared" if arms > 1 else ""
     return (
         f"With {count(least, 'seed')}{correction} the smallest possible p is {smallest:.2g}: "
         f"no difference can be called below {needed} seeds.",
     )
+
+
+def _rivals(table: MetricTable, compared: Sequence[str]) -> list[int]:
+    """How many of these arms are compared with the baseline arm on each task, where any is: what Holm corrects for."""
+    found = [sum(row.task in table.shared[arm] for arm in compared) for row in table.headlines]
+    return [arms for arms in found if arms]
 
 
 def _of_the_data(comparison: Comparison) -> list[str]:
@@ -174,13 +187,17 @@ def _conditions(comparison: Comparison, table: MetricTable) -> list[str]:
         notes = [SHARED, *(["The data is synthetic."] if comparison.problem.synthetic else [])]
     if compared := distinct(comparison):
         seeds = max(len(pairs(comparison, arm)) for arm in compared)
-        notes.append(_rule(len(compared), len(table.headlines), "an exact" if seeds <= EXACT_SEEDS else "a sampled"))
+        kind = "an exact" if seeds <= EXACT_SEEDS else "a sampled"
+        notes.append(_rule(_rivals(table, compared) or [1], len(table.headlines), kind))
     twice = [(arm, first) for arm, first in originals(comparison).items() if first not in (arm, comparison.spec.baseline)]
     return notes + [f"{arm} and {first} are the same runs and count as one comparison." for arm, first in twice]
 
 
-def _rule(arms: int, tasks: int, kind: str) -> str:
-    corrected = f", corrected for {arms} arms" if arms > 1 else ""
+def _rule(arms: Sequence[int], tasks: int, kind: str) -> str:
+    """arms: how many are compared on each task."""
+    least, most = min(arms), max(arms)
+    those = f"{most} arms" if least == most else f"the {least} to {most} arms that train a task"
+    corrected = f", corrected for {those}" if most > 1 else ""
     chance = 100 * (1 - (1 - ALPHA) ** tasks)
     return (
         f"Brackets are 95 % t intervals of the paired differences. A difference is called by {kind} sign-flip test at "

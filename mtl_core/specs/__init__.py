@@ -7,7 +7,7 @@ Unset training values are filled from the data by `resolving.resolve`; a run's h
 so it does not depend on what was left to defaults, on names given to arms, on a file's path or on the device.
 """
 
-from mtl_core.specs.arms import ArmSpec, GateSpec
+from mtl_core.specs.arms import ArmSpec, GateSpec, single_task_arms
 from mtl_core.specs.base import Spec, digest, sentence
 from mtl_core.specs.data import OF_FILES, DataSpec
 from mtl_core.specs.experiment import MAX_ARMS, MAX_SEEDS, RESULTS_VERSION, ExperimentSpec, RunSpec, parse_experiment
@@ -37,4 +37,5 @@ __all__ = [
     "digest",
     "parse_experiment",
     "sentence",
+    "single_task_arms",
 ]

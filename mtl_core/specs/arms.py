@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -76,3 +76,8 @@ class ArmSpec(Spec):
             weighted = cls.weighted_heads or not on_gradients
             object.__setattr__(self, "head_gradients", "weighted" if weighted else "unweighted")
         return self
+
+
+def single_task_arms(tasks: Iterable[str], scheme: str = "equal") -> dict[str, ArmSpec]:
+    """An arm for each of the tasks, named `only TASK`, that trains it alone: single-task baselines of a comparison."""
+    return {f"only {task}": ArmSpec(scheme=scheme, tasks=(task,)) for task in tasks}

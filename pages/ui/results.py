@@ -201,7 +201,7 @@ def counterfactual(comparison: Comparison) -> None:
     if not chosen.arms:
         st.info(plain(nothing_counted(comparison)))
         return
-    st.caption(plain(f"Epochs are selected by {chosen.criterion}. Tasks counted: {listed(chosen.arms[0].counted_tasks)}."))
+    st.caption(plain(f"Epochs are selected by {chosen.criterion}. Tasks counted: {listed(chosen.counted_tasks)}."))
     for one in chosen.arms:
         st.markdown(plain(one.sentence))
     _table_of(tables.selections(chosen), "selections", "Selected and counterfactual epoch of every arm")
@@ -234,6 +234,8 @@ def aggregate(comparison: Comparison) -> None:
         "0 to 1, higher is better; test split at the selected epoch. "
         f"Constant predictions (training means) reach {number(found.total.constant)}."
     )
+    if found.partial:
+        st.caption(plain(found.partial_sentence))
     if found.uncounted:
         st.caption(plain(f"Not counted, as the test split has too few labels to measure: {listed(found.uncounted)}."))
     if weights != given and st.button("Keep these weights in the experiment", key="keep-weights"):

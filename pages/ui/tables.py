@@ -24,10 +24,10 @@ def metrics(table: MetricTable, *, headlines_only: bool) -> Rows:
 def _metric(row: MetricRow, table: MetricTable) -> dict[str, str]:
     unit = f" ({row.unit})" if row.unit else ""
     cells = {"task": row.task, "metric": row.metric.replace("_", " ") + unit, "better": BETTER_BY[row.direction]}
-    for arm in table.arms:
-        cells[arm] = interval(row.cells[arm].estimate)
-    for arm in table.arms:
-        difference = row.cells[arm].difference
+    for arm in table.columns:
+        cells[arm] = interval(table.cell(row, arm).estimate)
+    for arm in table.columns:
+        difference = table.cell(row, arm).difference
         if difference is not None:
             cells[f"{arm} − {table.baseline}"] = MARK.get(difference.outcome, "") + interval(difference, signed=True)
     cells["constant (mean)"] = number(row.constant)
