@@ -33,7 +33,7 @@ ALONES = {name: arm.model_dump() for name, arm in single_task_arms([task.name fo
 def only(*arms: str) -> Comparison:
     """Learned and fixed on all tasks, and these single-task arms with the learned arm's numbers on their task."""
     chosen = {**ALL, **{arm: ALONES[arm] for arm in arms}}
-    values = {**EIGHT, **{arm: EIGHT["learned"] for arm in arms}}
+    values = {**EIGHT, **dict.fromkeys(arms, EIGHT["learned"])}
     return without_the_others(comparison(values, spec(chosen)))
 
 

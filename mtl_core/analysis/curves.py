@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from mtl_core.analysis.parts import sums_note, summable
+from mtl_core.analysis.parts import summable, sums_note
 from mtl_core.analysis.runs import LOST, direction, ending_notes
 from mtl_core.analysis.seeds import t_quantile
 from mtl_core.analysis.wording import count, number

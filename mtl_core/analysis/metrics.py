@@ -26,7 +26,7 @@ class Cell:
     difference: Difference | None
 
 
-NOTHING = Cell(estimate(np.array([])), Difference(*[math.nan] * 3, 0, math.nan, math.nan, "not compared"))
+NOTHING = Cell(estimate(np.array([])), Difference(math.nan, math.nan, math.nan, 0, math.nan, math.nan, "not compared"))
 
 
 @dataclass(frozen=True)
