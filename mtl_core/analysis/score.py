@@ -75,6 +75,14 @@ class Score:
         some = "it does" if len(self.partial) == 1 else "they do"
         return f"No score of {listed(self.partial)}: {some} not train all tasks that count." if self.partial else ""
 
+    @property
+    def uncounted_sentence(self) -> str:
+        """Which tasks with a weight do not count, and why; empty where all do."""
+        kinds = [part.task for part in self.parts if part.meaning == NONE and part.task in self.uncounted]
+        few = [task for task in self.uncounted if task not in kinds]
+        told = [f"Not counted, as the {self.split} split has too few labels to measure: {listed(few)}."] if few else []
+        return " ".join([*told, *([f"Not counted, as a value by itself is not good or bad: {listed(kinds)}."] if kinds else [])])
+
 
 def score(comparison: Comparison, at: At = "best", split: str = "test", weights: Mapping[str, float] | None = None) -> Score:
     """weights: by task, at least one above 0; None: those of the experiment, else equal ones."""

@@ -30,6 +30,16 @@ def chips(spec: ExperimentSpec, tasks: Sequence[str], theme: Theme) -> None:
             _open(name, arm, tasks)
     if st.button("+ Add arm", key="arm-add", type="tertiary", disabled=len(spec.arms) >= state.MAX_ARMS):
         _open(NEW, ArmSpec(scheme="softplus"), tasks)
+    if len(tasks) > 1:
+        about = "One arm more for each task, which trains it alone with a weight of 1: what sharing gains or costs the task"
+        st.button("+ Single-task arms", key="arm-singles", type="tertiary", on_click=_add_singles, args=(tasks,), help=about)
+
+
+def _add_singles(tasks: Sequence[str]) -> None:
+    try:
+        state.add_single_task_arms(tasks)
+    except SpecError as error:
+        state.say(str(error))
 
 
 def edge(look: Look) -> str:
@@ -63,6 +73,7 @@ def edit(name: str, arm: ArmSpec, tasks: list[str]) -> None:
     scheme = st.selectbox("Scheme", names, names.index(arm.scheme), format_func=_words, key=_key("arm-scheme"))
     cls = SCHEMES[scheme]
     st.caption(f"{inline(idea(cls))} {plain(f'Source: {cls.source}.')}")
+    chosen = _tasks(arm, tasks)
     start = arm if arm.scheme == scheme else ArmSpec(scheme=scheme)
     if cls.presets:
         preset = st.segmented_control(
@@ -72,7 +83,7 @@ def edit(name: str, arm: ArmSpec, tasks: list[str]) -> None:
     settings = _settings(scheme, start, tasks)
     with st.expander("Gate, smoothing, pace, gradients, sum of weights", expanded=around.chosen(arm)):
         options = around.options(arm, start, _key)
-    _buttons(name, new_name, {"scheme": scheme, "settings": settings, **options})
+    _buttons(name, new_name, {"scheme": scheme, "settings": settings, "tasks": chosen, **options})
 
 
 def by_family() -> list[str]:
@@ -83,6 +94,23 @@ def by_family() -> list[str]:
 def _words(scheme: str) -> str:
     """What the select shows and searches: family, title, name."""
     return f"{SCHEMES[scheme].family} · {SCHEMES[scheme].title} ({scheme})"
+
+
+def _tasks(arm: ArmSpec, tasks: list[str]) -> list[str] | None:
+    """The tasks the arm trains; None: all."""
+    if len(tasks) < 2:
+        return None
+    about = "The others are left out of its training, its criterion and its verdict"
+    chosen = st.multiselect(
+        "Tasks it trains", tasks, [task for task in tasks if arm.tasks is None or task in arm.tasks],
+        format_func=label, key=_key("arm-tasks"), help=about,
+    )  # fmt: skip
+    return some_of(chosen, tasks)
+
+
+def some_of(chosen: Sequence[str], tasks: Sequence[str]) -> list[str] | None:
+    """The chosen tasks in the problem's order, so that an arm has one hash; None: all."""
+    return None if len(chosen) == len(tasks) else [task for task in tasks if task in chosen]
 
 
 def _settings(scheme: str, start: ArmSpec, tasks: list[str]) -> dict[str, Any]:
@@ -111,6 +139,8 @@ def _buttons(name: str, new_name: str, arm: dict[str, Any]) -> None:
 
 def _put(name: str, new_name: str, arm: dict[str, Any], *, make_baseline: bool) -> None:
     spec = state.draft()
+    if arm["tasks"] == []:
+        raise SpecError("An arm trains at least one task: choose some under Tasks it trains.")
     if new_name != name and new_name in spec.arms:
         raise SpecError(f'There is an arm "{new_name}" already: choose another name.')
     arms: dict[str, Any] = {new_name if key == name else key: value.model_dump(mode="json") for key, value in spec.arms.items()}

@@ -11,6 +11,7 @@ from mtl_core.schemes import SCHEMES
 from mtl_core.schemes.base import Gradients
 from mtl_core.specs import ArmSpec, GateSpec
 from pages.ui import forms
+from pages.ui.text import short
 
 Key = Callable[[str], str]  # from a widget's name to its key
 OWN, GIVEN = "the paper's", "given"
@@ -25,12 +26,19 @@ def summary(arm: ArmSpec) -> str:
     gradients = [f"{forms.words(str(arm.gradients))} gradients"] if arm.gradients != usual.gradients else []
     heads = [f"{arm.head_gradients} heads"] if arm.head_gradients != usual.head_gradients else []
     total = [] if arm.weight_sum == "paper" else [f"weights sum to {arm.weight_sum:g}"]
-    return ", ".join([arm.scheme, *gate, *smooth, *every, *gradients, *heads, *total])
+    return ", ".join([arm.scheme, *_tasks(arm), *gate, *smooth, *every, *gradients, *heads, *total])
 
 
 def chosen(arm: ArmSpec) -> bool:
     """Whether anything is put around the scheme."""
-    return summary(arm) != arm.scheme
+    return summary(arm.model_copy(update={"tasks": None})) != arm.scheme
+
+
+def _tasks(arm: ArmSpec) -> list[str]:
+    """On which tasks it is, in few letters."""
+    if arm.tasks is None:
+        return []
+    return [f"only {short(arm.tasks[0], 18)}" if len(arm.tasks) == 1 else f"{len(arm.tasks)} tasks"]
 
 
 def options(arm: ArmSpec, start: ArmSpec, key: Key) -> dict[str, Any]:

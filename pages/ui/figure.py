@@ -7,19 +7,22 @@ ECharts because Streamlit updates it in place: at 2 Hz over 8 s a figure of 13 p
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from mtl_core.analysis import Span
 from mtl_core.analysis.curves import Curves
 from pages.ui.lines import Option, Row, panel_lines, rounded
 from pages.ui.palette import INK, Look, Theme
+from pages.ui.stretches import stretches
 from pages.ui.text import cell, short
 
 LEGEND, TITLE, AXIS, NARROW = 30, 24, 32, 640  # pixels; NARROW: the width below which panels stack
 LETTER = 5.6  # pixels of a letter of a title, on average
 PHONE, WIDER = 350, (450, 960, 1090, 1240)  # widths for which titles are shortened, beside NARROW
 MAX_LINES = 5  # lines in one panel
+NAMES = 250  # pixels of the first panel, the names of phases in it included, on the narrowest screen
 
 
 class Place(NamedTuple):
@@ -41,8 +44,13 @@ class Figure:
     alt: str
 
 
-def figure(rows: Sequence[Row], looks: Mapping[str, Look], ticks: Sequence[int], theme: Theme) -> Figure:
-    """One figure of all rows. ticks: the epochs of the axis, all that are planned, so that it stands still in training."""
+def figure(
+    rows: Sequence[Row], looks: Mapping[str, Look], ticks: Sequence[int], theme: Theme, spans: Sequence[Span] = ()
+) -> Figure:
+    """One figure of all rows. ticks: the epochs of the axis, all that are planned, so that it stands still in training.
+
+    spans: phases of the training, marked in every panel and named in the first.
+    """
     panels = [(row, n) for row in rows for n in range(len(row.panels))]
     wide, height = places(rows, narrow=False)
     stacked, narrow_height = places(rows, narrow=True)
@@ -66,7 +74,7 @@ def figure(rows: Sequence[Row], looks: Mapping[str, Look], ticks: Sequence[int],
         "grid": [_grid(row, place) for (row, _), place in zip(panels, wide, strict=True)],
         "xAxis": [_x_axis(n, ticks) for n in range(len(panels))],
         "yAxis": [_y_axis(k, row, row.panels[n]) for k, (row, n) in enumerate(panels)],
-        "series": [one for k, (row, n) in enumerate(panels) for one in panel_lines(k, row, row.panels[n], looks, ticks, theme)],
+        "series": [one for k in range(len(panels)) for one in _series(k, panels, looks, ticks, theme, spans)],
         "media": [
             {"query": {"maxWidth": NARROW}, "option": _narrow(panels, stacked, theme)},
             *(_longer_titles(panels, stacked if pixels < NARROW else wide, pixels) for pixels in WIDER),
@@ -74,6 +82,19 @@ def figure(rows: Sequence[Row], looks: Mapping[str, Look], ticks: Sequence[int],
     }
     alt = " ".join(row.panels[n].takeaway for row, n in panels[:3])
     return Figure(option, height, narrow_height, alt)
+
+
+def _series(
+    k: int,
+    panels: Sequence[tuple[Row, int]],
+    looks: Mapping[str, Look],
+    ticks: Sequence[int],
+    theme: Theme,
+    spans: Sequence[Span],
+) -> Iterator[Option]:
+    row, n = panels[k]
+    yield from panel_lines(k, row, row.panels[n], looks, ticks, theme)
+    yield from stretches(k, spans, ticks, theme, 0 if k else NAMES)
 
 
 def places(rows: Sequence[Row], *, narrow: bool) -> tuple[list[Place], int]:

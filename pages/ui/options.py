@@ -1,19 +1,16 @@
-"""Everything beside the arms, in one collapsed block: seeds, training, the fixed criterion, early stopping."""
+"""Everything beside the arms, in one collapsed block: seeds, training with its phases, the fixed criterion, early stopping."""
 
 from __future__ import annotations
 
-import re
 from typing import Any, get_args
 
 import streamlit as st
 
-from mtl_core.errors import SpecError
-from mtl_core.specs import ExperimentSpec, SelectionSpec, StopSpec, TrainingSpec
-from pages.ui import forms, state
+from mtl_core.specs import ExperimentSpec, SelectionSpec, StopSpec
+from pages.ui import forms, phases, state, training
 from pages.ui.guard import guard
 
-OFF, PRIMARY, GIVEN = "off", "primary", "as given"
-AUTO = "auto"
+AUTO, OFF, PRIMARY, GIVEN = "auto", "off", "primary", "as given"
 
 
 def options(spec: ExperimentSpec, tasks: list[str]) -> None:
@@ -29,7 +26,7 @@ def options(spec: ExperimentSpec, tasks: list[str]) -> None:
                 key=state.key("seeds"),
                 help="Same seeds, data and initial parameters in every arm",
             )
-            training = _training(spec.training)
+            chosen = training.training(spec.training)
             selection = _selection(spec.selection, tasks)
             device = st.selectbox(
                 "Device",
@@ -37,40 +34,22 @@ def options(spec: ExperimentSpec, tasks: list[str]) -> None:
                 ["auto", "cpu", "cuda", "mps"].index(spec.device),
                 key=state.key("device"),
             )
+        with st.expander("Model"), st.grid(min_column_width=150, key="model-grid"):
+            chosen |= training.model(spec.training)
+        stretches = phases.phases(spec.training, tasks)
+        if stretches:
+            chosen["epochs"] = None  # they decide it
         kept = list(spec.seeds) if seeds == len(spec.seeds) else list(range(seeds))
-        chosen = {"seeds": kept, "training": training, "selection": selection, "device": device}
-        if any(spec.model_dump(mode="json")[name] != value for name, value in chosen.items()):
-            state.change(**chosen)
+        trained = {**spec.training.model_dump(mode="json"), **chosen, "phases": stretches}
+        _take_over({"seeds": kept, "training": trained, "selection": selection, "device": device})
 
 
-def _training(now: TrainingSpec) -> dict[str, Any]:
-    epochs = st.number_input("Epochs", 1, 100_000, now.epochs, key=state.key("epochs"), placeholder=AUTO)
-    batch = st.number_input("Batch size", 1, 1_000_000, now.batch_size, key=state.key("batch"), placeholder=AUTO)
-    lr = forms.number("Learning rate", now.lr, 1e-9, None, state.key("lr"), placeholder=AUTO)
-    layers = ", ".join(str(width) for width in now.hidden) if now.hidden is not None else ""
-    hidden = st.text_input(
-        "Hidden layers", layers, key=state.key("hidden"), placeholder=AUTO, help="Widths of the shared trunk, such as 64, 64"
-    )
-    decay = forms.number("Weight decay", now.weight_decay, 0.0, None, state.key("decay"), placeholder=AUTO)
-    optimizers = ["adam", "adamw", "sgd"]
-    optimizer = st.selectbox("Optimizer", optimizers, optimizers.index(now.optimizer), key=state.key("optimizer"))
-    widths = now.model_dump(mode="json")["hidden"]
-    if hidden != layers:
-        with guard("The layers were not changed."):
-            widths = _widths(hidden)
-    kept = now.model_dump(mode="json")
-    if epochs != now.epochs:
-        kept["phases"] = None  # the data's are stretched over the new number; those of a spec would contradict it
-    return kept | {
-        "epochs": epochs, "batch_size": batch, "lr": lr, "hidden": widths, "optimizer": optimizer, "weight_decay": decay,
-    }  # fmt: skip
-
-
-def _widths(text: str) -> list[int] | None:
-    parts = [part for part in re.split(r"[\s,]+", text.strip()) if part]
-    if not all(part.isdecimal() for part in parts):
-        raise SpecError(f'Hidden layers are whole numbers with commas between them, such as 64, 64; not "{text[:40]}".')
-    return [int(part) for part in parts] if parts else None
+def _take_over(chosen: dict[str, Any]) -> None:
+    """Change the draft if anything is chosen otherwise, and draw what depends on the number of phases again."""
+    before = state.draft()
+    state.change(**chosen)
+    if bool(state.draft().training.phases) != bool(before.training.phases):
+        st.rerun()
 
 
 def _selection(now: SelectionSpec, tasks: list[str]) -> dict[str, Any]:
@@ -89,17 +68,20 @@ def _selection(now: SelectionSpec, tasks: list[str]) -> dict[str, Any]:
     scale = st.selectbox(
         "Criterion scale", scales, scales.index(now.scale), format_func=forms.words, key=state.key("scale"), help=about
     )
-    return {"weights": given if weights == GIVEN else weights, "scale": scale, "stop": _stop(now.stop, tasks)}
+    return {"weights": given if weights == GIVEN else weights, "scale": scale, **_stop(now, tasks)}
 
 
-def _stop(now: StopSpec | None, tasks: list[str]) -> dict[str, Any] | None:
-    modes = [OFF, *get_args(StopSpec.model_fields["on"].annotation)]
-    mode = st.selectbox("Early stopping on", modes, modes.index(now.on) if now else 0, key=state.key("stop"))
-    if mode == OFF:
-        return None
+def _stop(selection: SelectionSpec, tasks: list[str]) -> dict[str, Any]:
+    """Early stopping; nothing where it is left to the data."""
+    now = selection.stop
+    modes = [AUTO, OFF, *get_args(StopSpec.model_fields["on"].annotation)]
+    before = now.on if now else OFF if "stop" in selection.model_fields_set else AUTO
+    mode = st.selectbox("Early stopping on", modes, modes.index(before), key=state.key("stop"))
+    if mode in (AUTO, OFF):
+        return {} if mode == AUTO else {"stop": None}
     patience = st.number_input("Patience, epochs", 1, 100_000, now.patience if now else 10, key=state.key("patience"))
     task = None
     if mode == PRIMARY:
-        before = tasks.index(now.task) if now and now.task in tasks else 0
-        task = st.selectbox("Primary task", tasks, before, key=state.key("primary"))
-    return {"on": mode, "task": task, "patience": patience, "min_delta": now.min_delta if now else 0.0}
+        first = tasks.index(now.task) if now and now.task in tasks else 0
+        task = st.selectbox("Primary task", tasks, first, key=state.key("primary"))
+    return {"stop": {"on": mode, "task": task, "patience": patience, "min_delta": now.min_delta if now else 0.0}}

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from statistics import median
 
-from mtl_core.analysis import curves, recorded, task_curves
+from mtl_core.analysis import curves, recorded, spans, task_curves, trained
 from mtl_core.records import Channel, Comparison
 from pages.ui.figure import MAX_LINES, Figure, figure
 from pages.ui.lines import Row
@@ -23,7 +23,7 @@ def main_figure(comparison: Comparison, theme: Theme, arms: list[str] | None = N
     rows += _task_row(comparison, "train", "weight", "effective weight", 80, limits=(0, None))
     if any(arm.gate for arm in comparison.spec.arms.values()):
         rows += _task_row(comparison, "train", "gate", "gate", 36, limits=(0, 1))
-    return figure(rows, shown_looks(comparison, theme, arms), ticks(comparison), theme)
+    return figure(rows, shown_looks(comparison, theme, arms), ticks(comparison), theme, spans(comparison.spec.training))
 
 
 def kept_epochs(comparison: Comparison) -> dict[str, int]:
@@ -40,20 +40,34 @@ def inner_figure(comparison: Comparison, theme: Theme, arms: list[str] | None = 
     rows = _task_row(comparison, "train", "sigma", "learned σ", 100)
     rows += _task_row(comparison, "train", "share", "share of the loss", 80, limits=(0, 1))
     rows += _task_row(comparison, "train", "available", "labels present", 50, limits=(0, 1))
-    return figure(rows, shown_looks(comparison, theme, arms), ticks(comparison), theme)
+    return figure(rows, shown_looks(comparison, theme, arms), ticks(comparison), theme, spans(comparison.spec.training))
 
 
 def shown_looks(comparison: Comparison, theme: Theme, arms: list[str] | None) -> Mapping[str, Look]:
-    """The looks of the arms to draw: those asked for, else the first five with the baseline among them."""
+    """The looks of the arms to draw: those asked for, else as many as panels take, the baseline among them."""
     every = looks(comparison.spec, theme)
     wanted = arms or first_arms(comparison)
     return {arm: look for arm, look in every.items() if arm in wanted or arm == comparison.spec.baseline}
 
 
 def first_arms(comparison: Comparison) -> list[str]:
-    """As many arms as a panel takes, the baseline among them."""
-    others = [arm for arm in comparison.spec.arms if arm != comparison.spec.baseline][: MAX_LINES - 1]
-    return [arm for arm in comparison.spec.arms if arm in others or arm == comparison.spec.baseline]
+    """The arms in their order, the baseline before all, each unless a panel would get too many lines by it."""
+    return fitting(comparison, [comparison.spec.baseline, *comparison.spec.arms])
+
+
+def fitting(comparison: Comparison, arms: Sequence[str]) -> list[str]:
+    """Of these arms, those that go into the panels together, the first before the others; in the experiment's order.
+
+    A panel holds the arms that train its task.
+    """
+    room = {task.name: MAX_LINES for task in comparison.problem.tasks}
+    kept = []
+    for arm in dict.fromkeys(arms):
+        mine = trained(comparison, arm)
+        if all(room[task] for task in mine):
+            kept.append(arm)
+            room |= {task: room[task] - 1 for task in mine}
+    return [arm for arm in comparison.spec.arms if arm in kept]
 
 
 def ticks(comparison: Comparison) -> list[int]:

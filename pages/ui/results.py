@@ -8,15 +8,12 @@ import streamlit as st
 
 from mtl_core.analysis import (
     ArmVerdict,
-    Difference,
-    Estimate,
     MetricRow,
     MetricTable,
     Verdict,
     loss_shares,
     metric_table,
     nothing_counted,
-    score,
     selection,
     verdict,
 )
@@ -24,12 +21,11 @@ from mtl_core.analysis.runs import At
 from mtl_core.analysis.wording import count, listed, number
 from mtl_core.records import Comparison
 from mtl_core.specs import digest
-from pages.ui import exports, frame, live, panels, state, tables, takeaway
+from pages.ui import exports, frame, live, panels, scores, tables, takeaway
 from pages.ui.palette import looks
 from pages.ui.text import label, plain, short
 
 GOOD = {(1, "better"): "normal", (1, "worse"): "normal", (-1, "better"): "inverse", (-1, "worse"): "inverse"}
-MARKED = ("better", "worse")
 FOLDED = 4  # arms compared, from which on a verdict shows their first lines
 HEAD = 26  # letters of a table's heading
 
@@ -109,7 +105,7 @@ def _card(row: MetricRow, arm: str) -> None:
         f"{number(cell.estimate.mean, (cell.estimate.high - cell.estimate.low) / 2)} {plain(row.unit)}".strip(),
         number(difference.mean, half, signed=True),
         delta_color=GOOD.get((row.direction, difference.outcome), "off"),  # type: ignore[arg-type]
-        delta_arrow="off" if difference.outcome not in MARKED else "auto",
+        delta_arrow="off" if difference.outcome not in scores.MARKED else "auto",
         delta_description=f"± {number(half, half)}" if half > 0 else None,
         border=True,
     )
@@ -122,7 +118,7 @@ def details(comparison: Comparison, arms: list[str] | None) -> None:
         "Differences": lambda: differences(comparison),
         "σ and shares": lambda: inner(comparison, arms),
         "Selection": lambda: counterfactual(comparison),
-        "Score": lambda: aggregate(comparison),
+        "Score": lambda: scores.aggregate(comparison),
         "Code": lambda: takeaway.code_of(comparison),
         "Export": lambda: exports.downloads(comparison, stamp(comparison)),
     }
@@ -206,55 +202,6 @@ def counterfactual(comparison: Comparison) -> None:
         st.markdown(plain(one.sentence))
     _table_of(tables.selections(chosen), "selections", "Selected and counterfactual epoch of every arm")
     _table_of(tables.task_regrets(chosen), "regrets", "Regret of every task")
-
-
-def aggregate(comparison: Comparison) -> None:
-    """The aggregate score with its parts; weights can be changed here without training anything."""
-    if not any(one.n for part in score(comparison).parts for one in part.estimates.values()):
-        st.info(plain(nothing_counted(comparison)))
-        return
-    given = dict(comparison.spec.score or {task.name: 1.0 for task in comparison.problem.tasks})
-    fixed = [column for column in tables.score_parts(score(comparison), given)[0] if column != "weight"]
-    key = f"score-weights-{comparison.experiment_id}"
-    held = st.session_state.get(key, {}).get("edited_rows", {})
-    names = [task.name for task in comparison.problem.tasks]
-    weights = {
-        **given,
-        **{names[int(row)]: float(edit.get("weight") or 0.0) for row, edit in held.items() if int(row) < len(names)},
-    }
-    found = score(comparison, weights=weights if any(weights.values()) else None)
-    with st.grid(min_column_width=200, key="scores"):
-        for arm, one in found.total.estimates.items():
-            _total(arm, one, found.total.differences.get(arm))
-    column = {
-        "weight": st.column_config.NumberColumn("weight", min_value=0.0, step=0.05, help="Change it: nothing is trained again")
-    }
-    st.data_editor(tables.score_parts(found, given), disabled=fixed, hide_index=True, key=key, column_config=column)
-    st.caption(
-        "0 to 1, higher is better; test split at the selected epoch. "
-        f"Constant predictions (training means) reach {number(found.total.constant)}."
-    )
-    if found.partial:
-        st.caption(plain(found.partial_sentence))
-    if found.uncounted:
-        st.caption(plain(f"Not counted, as the test split has too few labels to measure: {listed(found.uncounted)}."))
-    if weights != given and st.button("Keep these weights in the experiment", key="keep-weights"):
-        state.change(score=weights)
-        st.rerun()
-
-
-def _total(arm: str, one: Estimate, difference: Difference | None) -> None:
-    half = (one.high - one.low) / 2
-    delta, around = "baseline", None
-    if difference is not None:
-        spread = (difference.high - difference.low) / 2
-        delta = number(difference.mean, spread, signed=True)
-        around = f"± {number(spread, spread)}" if spread > 0 else None
-    marked = difference is not None and difference.outcome in MARKED
-    value = number(one.mean, half) + (f" ± {number(half, half)}" if half > 0 else "")
-    colour = "normal" if marked else "off"
-    arrow = "auto" if marked else "off"
-    st.metric(label(arm), value, delta, colour, delta_arrow=arrow, delta_description=around, border=True)  # type: ignore[arg-type]
 
 
 @st.cache_data(max_entries=64, show_spinner=False)

@@ -5,16 +5,17 @@ The address says it too: `?run=ID` for a stored experiment, `?v=1&c=SPEC` for an
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import streamlit as st
 
 from mtl_core import recorded, runner
+from mtl_core.analysis.wording import listed
 from mtl_core.errors import SpecError, StoreError, UserError
 from mtl_core.links import from_link
 from mtl_core.records import Comparison
-from mtl_core.specs import ExperimentSpec, parse_experiment
+from mtl_core.specs import ArmSpec, ExperimentSpec, parse_experiment, single_task_arms
 from mtl_core.store import Store
 
 MAX_ARMS = 8  # more cannot be told apart on a page
@@ -115,18 +116,33 @@ def start_from(experiment: Mapping[str, Any]) -> None:
 
 
 def use_data(data: Mapping[str, Any]) -> None:
-    """Compare the draft's arms on other data: what belongs to the old data is left to the new."""
+    """Compare the draft's arms on other data: what belongs to the old data is left to the new.
+
+    That is the whole training, as every problem recommends its own, the criterion, and what names tasks: arms on some of
+    them go, settings by task are as the scheme has them.
+    """
     before = draft()
-    arms = {name: arm.model_dump(mode="json") for name, arm in before.arms.items()}
+    same = (before.data.scenario, before.data.fingerprint) == (data.get("scenario"), data.get("fingerprint"))
+    whole = {name: arm for name, arm in before.arms.items() if same or arm.tasks is None} or {"fixed": ArmSpec(scheme="equal")}
+    arms = {name: arm.model_dump(mode="json") for name, arm in whole.items()}
     for arm in arms.values():
         arm["settings"] = {name: value for name, value in arm["settings"].items() if not isinstance(value, Mapping)}
-    kept = {"name": before.name, "arms": arms, "baseline": before.baseline, "seeds": list(before.seeds), "device": before.device}
+    baseline = before.baseline if before.baseline in arms else ""
+    kept = {"name": before.name, "arms": arms, "baseline": baseline, "seeds": list(before.seeds), "device": before.device}
     start_from({**kept, "data": data})
 
 
 def change(**values: Any) -> None:
     """Change parts of the draft; nothing changes if the result is not allowed. Raises SpecError."""
-    st.session_state["draft"] = parse_experiment({**draft().model_dump(mode="json"), **values})
+    st.session_state["draft"] = parse_experiment({**said_of(draft()), **values})
+
+
+def said_of(spec: ExperimentSpec) -> dict[str, Any]:
+    """A spec as plain values that mean the same: early stopping that was left to the data stays so."""
+    values = spec.model_dump(mode="json")
+    if "stop" not in spec.selection.model_fields_set:
+        del values["selection"]["stop"]
+    return values
 
 
 def add_arm(scheme: str) -> None:
@@ -137,6 +153,21 @@ def add_arm(scheme: str) -> None:
     names = (scheme, *(f"{scheme} {n}" for n in range(2, MAX_ARMS + 2)))
     free = next(name for name in names if name not in arms)
     change(arms={**arms, free: {"scheme": scheme}}, baseline=draft().baseline)
+
+
+def add_single_task_arms(tasks: Sequence[str]) -> None:
+    """Give the draft an arm for each task alone, as far as there is none and there is room; says what was not done."""
+    arms = dict(draft().arms)
+    alone = {arm.tasks for arm in arms.values() if arm.tasks is not None and arm.scheme == "equal"}
+    missing = {name: arm for name, arm in single_task_arms(tasks).items() if arm.tasks not in alone and name not in arms}
+    room = max(MAX_ARMS - len(arms), 0)
+    if not missing:
+        say("There is an arm for each task already.")
+    elif room < len(missing):
+        left = [str(arm.tasks[0]) for arm in list(missing.values())[room:] if arm.tasks]
+        say(f"A comparison has {MAX_ARMS} arms at most: there is no room for an arm on {listed(left)} alone.")
+    arms |= dict(list(missing.items())[:room])
+    change(arms={name: arm.model_dump(mode="json") for name, arm in arms.items()}, baseline=draft().baseline)
 
 
 def changed(comparison: Comparison) -> bool:

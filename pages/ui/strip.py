@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from mtl_core.analysis import Curves, curves, lost_runs
+from mtl_core.analysis import Curves, curves, lost_runs, phases_sentence, sums_note
 from mtl_core.data.scenarios import SCENARIOS
 from mtl_core.errors import UserError
 from mtl_core.records import Channel, Comparison, ProblemInfo
@@ -122,12 +122,12 @@ def _badge(progress: Progress) -> None:
 def arms_to_draw(comparison: Comparison) -> list[str] | None:
     """Which arms the panels show, where there are more than a panel takes."""
     every = list(comparison.spec.arms)
-    if len(every) <= MAX_LINES:
-        return None
     first = panels.first_arms(comparison)
-    words = f"Arms drawn, at most {MAX_LINES}"
+    if len(every) == len(first):
+        return None
+    words = f"Arms drawn, at most {MAX_LINES} a panel"
     chosen = st.pills(words, every, selection_mode="multi", default=first, format_func=label, key=state.key("drawn"))
-    return chosen[:MAX_LINES] or first
+    return panels.fitting(comparison, [comparison.spec.baseline, *chosen]) if chosen else first
 
 
 def legend(comparison: Comparison) -> str:
@@ -139,4 +139,5 @@ def legend(comparison: Comparison) -> str:
     dots = "Dots: epoch kept by the criterion (median). " if any(run.result for run in comparison.runs) else ""
     if not seeds and comparison.runs and len(criterion.marks) == len(comparison.runs):
         return plain(lost)  # nothing is drawn
-    return plain(f"{band}Baseline dashed grey ({comparison.spec.baseline}). {dots}{lost}")
+    said = [f"{band}Baseline dashed grey ({comparison.spec.baseline}). {dots}{lost}".strip(), sums_note(comparison)]
+    return plain(" ".join(filter(None, [*said, phases_sentence(comparison.spec.training)])))
