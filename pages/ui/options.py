@@ -37,8 +37,8 @@ def options(spec: ExperimentSpec, tasks: list[str]) -> None:
         with st.expander("Model"), st.grid(min_column_width=150, key="model-grid"):
             chosen |= training.model(spec.training)
         stretches = phases.phases(spec.training, tasks)
-        if stretches:
-            chosen["epochs"] = None  # they decide it
+        if stretches or (stretches is None and spec.training.phases):
+            chosen["epochs"] = None  # phases decide it, those given or those recommended
         kept = list(spec.seeds) if seeds == len(spec.seeds) else list(range(seeds))
         trained = {**spec.training.model_dump(mode="json"), **chosen, "phases": stretches}
         _take_over({"seeds": kept, "training": trained, "selection": selection, "device": device})
