@@ -30,4 +30,5 @@ with guard("Choose another table or source."):
                 facts.tasks(seen.profile)
                 facts.associations(seen.profile)
                 facts.twins(seen.profile, seen.warnings)
+                facts.first_images(seen.images)
                 facts.first_rows(seen.preview, seen.profile)

@@ -22,12 +22,15 @@ from mtl_core.analysis import (
     trained,
     verdict,
 )
-from mtl_core.analysis.metrics import ALONE
+from mtl_core.analysis.parts import ALONE
 from mtl_core.records import METRICS, Channel, Comparison
 from mtl_core.specs import TaskSpec, single_task_arms
 
 ALL = {"learned": {"scheme": "softplus"}, "fixed": {"scheme": "equal"}}
 ALONES = {name: arm.model_dump() for name, arm in single_task_arms([task.name for task in TASKS]).items()}
+
+
+SIX = {"learned": "learned", "fixed": "fixed", "only regime": "learned"}
 
 
 def only(*arms: str) -> Comparison:
@@ -96,6 +99,21 @@ def test_the_correction_counts_the_arms_that_train_the_task() -> None:
     assert verdict(given).warnings == ()
     assert "corrected for 2 arms" in str(verdict(given))
     assert "corrected for the 1 to 2 arms that train a task" in str(verdict(only("only regime")))
+
+
+def test_too_few_seeds_are_told_of_the_tasks_with_more_arms() -> None:
+    """With six seeds a task of one comparison can be called, a task of two cannot."""
+    given = without_the_others(
+        comparison(
+            {arm: {task: values[:6] for task, values in EIGHT[twin].items()} for arm, twin in SIX.items()},
+            spec({**ALL, "only regime": ALONES["only regime"]}, range(6)),
+        )
+    )
+    assert verdict(given).warnings == (
+        "With 6 seeds and 2 arms compared on a task the smallest possible p is 0.062: "
+        "no difference can be called there below 7 seeds.",
+    )
+    assert verdict(given).arms[0].worse == ("price",)
 
 
 def test_conditions_name_the_arms_on_some_tasks() -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 from comparisons import EIGHT, comparison, spec
 
-from mtl_core.analysis import phases_sentence, report, spans, verdict
+from mtl_core.analysis import curves, phases_sentence, report, spans, verdict
+from mtl_core.records import Channel
 from mtl_core.specs import TrainingSpec
 
 HEADS_FIRST: list[dict[str, Any]] = [
@@ -62,6 +64,19 @@ def test_a_training_without_phases_says_nothing(phases: list[Any] | None) -> Non
 
 def test_one_phase_is_told_without_a_last_one() -> None:
     assert phases_sentence(training({"epochs": 2, "frozen": ["trunk"]})) == "Phases: phase 1 (epochs 1-2: trunk frozen)."
+
+
+def test_an_objective_over_more_tasks_in_a_later_phase_stays_on_the_axis() -> None:
+    """A task that joins makes the sum larger: that is a phase, not a run that gets away."""
+    total = Channel("validation", "", "learned_total")
+    values = np.concatenate([np.linspace(1.0, 0.9, 2), np.linspace(9.0, 8.0, 3)])
+    joined, away = (
+        comparison(EIGHT, spec(training={"phases": phases})) for phases in ([{"epochs": 2}, {"epochs": 3}], [{"epochs": 5}])
+    )
+    for given in (joined, away):
+        given.history[:, :, given.channels.index(total)] = values[:, None]
+    assert curves(joined, total).axis == (0.9, 9.0)
+    assert curves(away, total).axis == (0.9, pytest.approx(1.2))
 
 
 def test_verdict_and_report_state_the_phases_as_a_condition() -> None:

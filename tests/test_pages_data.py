@@ -16,6 +16,7 @@ from mtl_core.data import scenarios
 from mtl_core.data.associations import Associations, of_problem
 from mtl_core.data.profile import profile
 from mtl_core.problem import Problem
+from mtl_core.specs import MAPS, DataSpec
 from mtl_core.store import Store
 from pages.ui import facts, heatmap, problems
 
@@ -157,6 +158,22 @@ def test_an_image_problem_is_previewed_by_its_targets_alone() -> None:
     assert list(problems._preview(wide).columns) == [task.name for task in small.tasks]
     assert problems._preview(small).shape[1] == len(small.tasks) + small.features.shape[1]
     assert len(facts.task_rows(profile(wide))) == len(small.tasks)
+
+
+@pytest.mark.parametrize("scenario", ["banknotes", "scenes"])
+def test_images_are_looked_at_and_no_map_is_a_column(store: Store, scenario: str) -> None:
+    problem = scenarios.load(scenario, {})
+    seen = problems.sight(store, DataSpec(scenario=scenario))
+    assert seen.images is not None
+    assert seen.images.png.startswith(b"\x89PNG")
+    maps = [task.name for task in problem.tasks if task.kind in MAPS]
+    assert seen.images.titles == ("image", *maps)
+    assert seen.preview is not None
+    assert list(seen.preview.columns) == [task.name for task in problem.tasks if task.kind not in MAPS]
+
+
+def test_rows_of_numbers_are_no_images(store: Store) -> None:
+    assert problems.sight(store, DataSpec(scenario="osint")).images is None
 
 
 def test_the_sample_can_be_read_back(store: Store) -> None:

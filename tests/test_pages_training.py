@@ -11,7 +11,7 @@ from drawn import TASKS, drawn_comparison
 from streamlit.testing.v1 import AppTest
 
 from mtl_core import data, runner
-from mtl_core.analysis import metric_table, phases_sentence, spans
+from mtl_core.analysis import metric_table, phases_sentence, spans, verdict
 from mtl_core.data.scenarios import SCENARIOS
 from mtl_core.errors import SpecError
 from mtl_core.links import to_link
@@ -20,7 +20,9 @@ from mtl_core.records import Comparison
 from mtl_core.resolving import resolve
 from mtl_core.specs import ExperimentSpec, PhaseSpec, TrainingSpec, parse_experiment, single_task_arms
 from mtl_core.store import Store
-from pages.ui import arms, phases, state, strip, tables, training
+from pages.ui import arms, phases, results, state, strip, tables, training
+from pages.ui.forest import forest
+from pages.ui.palette import looks
 from pages.ui.panels import fitting, inner_figure, main_figure
 from pages.ui.presets import PRESETS
 from pages.ui.stretches import stretches
@@ -301,6 +303,22 @@ def test_the_table_has_one_column_for_all_single_task_arms() -> None:
     found = tables.metrics(metric_table(drawn_comparison({**two_arms(), **alone})), headlines_only=True)
     names = [name for name in found[0] if "alone" in name or "only" in name]
     assert names == ["trained alone", "trained alone − fixed"]
+
+
+def test_single_task_arms_are_one_line_of_the_verdict_and_one_row_of_points() -> None:
+    alone = {name: arm.model_dump() for name, arm in single_task_arms(NAMES).items()}
+    comparison = drawn_comparison({**two_arms(), **alone})
+    arms_alone = [one for one in verdict(comparison).arms if one.arm != "learned"]
+    assert results.first_line(results.together(arms_alone)).endswith(f"of {len(NAMES)} tasks")
+    found = forest(metric_table(comparison), looks(comparison.spec, "light"), "light")
+    assert [trace.name for trace in found.data] == ["learned", "trained alone"]
+    assert all(x is not None for x in found.data[1].x)
+
+
+def test_a_chip_says_once_on_which_task_an_arm_is(store: Store) -> None:
+    app = click(opened(experiment()), "arm-singles")
+    said = [one.label.replace("\\", "") for one in app.button if str(one.key).startswith("arm-")]
+    assert "**only regime** · equal" in said
 
 
 # --- another problem -------------------------------------------------------------------------------------------------

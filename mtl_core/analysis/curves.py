@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from mtl_core.analysis.parts import summable, sums_note
+from mtl_core.analysis.phases import spans
 from mtl_core.analysis.runs import LOST, direction, ending_notes
 from mtl_core.analysis.seeds import t_quantile
 from mtl_core.analysis.wording import count, number
@@ -109,7 +110,7 @@ def curves(
         band=BAND_WORDS[band],
         curves=seen,
         marks=marks(comparison),
-        axis=_axis(seen, sense),
+        axis=_axis(seen, sense, [span.first for span in spans(comparison.spec.training)] or [1]),
         notes=(*ending_notes(comparison), *_left_out(comparison, channel)),
         takeaway=_takeaway(channel, seen),
     )
@@ -209,16 +210,17 @@ def _spaced(epochs: int, points: int | None) -> Int[np.ndarray, " points"]:
     return np.unique(np.linspace(0, epochs - 1, max(points, 2)).round().astype(int))
 
 
-def _axis(seen: Sequence[Curve], sense: int) -> tuple[float, float] | None:
-    """Limits that hold everything, except beyond three times the span below (above) the worst first point.
+def _axis(seen: Sequence[Curve], sense: int, starts: Sequence[int]) -> tuple[float, float] | None:
+    """Limits that hold everything, except beyond three times the span below (above) the worst first point of a phase.
 
-    Training that works improves on its first epoch: what gets far worse than any first epoch runs away.
+    Training that works improves on the first epoch of a phase (`starts`): what gets far worse than any of them runs away.
     """
     if not seen or sense == 0:
         return None
     every = np.concatenate([-sense * curve.runs.ravel() for curve in seen])
     values = every[np.isfinite(every)]
-    first = max((float(v) for c in seen for v in (-sense * c.mean)[np.isfinite(c.mean)][:1]), default=math.nan)
+    begun = [c.mean[np.isfinite(c.mean) & (c.epochs >= start)][:1] for c in seen for start in starts]
+    first = max((float(-sense * v) for values in begun for v in values), default=math.nan)
     if not values.size or not math.isfinite(first):
         return None
     best = float(values.min())

@@ -8,14 +8,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from mtl_core.analysis.parts import shared, singles
+from mtl_core.analysis.parts import shared, side_by_side, singles
 from mtl_core.analysis.runs import At, Read, by_arm, by_pair, direction, ending_notes, originals, reader
 from mtl_core.analysis.seeds import Difference, Estimate, Outcome, estimate, judge, paired
 from mtl_core.records import Comparison, metrics_of
 from mtl_core.specs import TaskSpec
 
 UNITED = frozenset({"mae", "rmse"})  # metrics in the unit of their target
-ALONE = "trained alone"  # the column of arms that each train one task
 
 
 @dataclass(frozen=True)
@@ -70,10 +69,7 @@ class MetricTable:
     @property
     def columns(self) -> tuple[str, ...]:
         """What stands side by side: the arms, those that each train one task alone as one column behind the others."""
-        alone = set(self.singles.values())
-        if len(alone) < 2 or ALONE in self.arms:
-            return self.arms
-        return (*(arm for arm in self.arms if arm not in alone), ALONE)
+        return side_by_side(self.arms, self.singles)
 
     def cell(self, row: MetricRow, column: str) -> Cell:
         """A row's cell of an arm or of the column of single-task arms."""

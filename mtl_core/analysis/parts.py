@@ -6,8 +6,12 @@ of the baseline arm, and are neither drawn nor compared with it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from mtl_core.analysis.wording import count, listed
 from mtl_core.records import Comparison
+
+ALONE = "trained alone"  # the column of arms that each train one task
 
 
 def trained(comparison: Comparison, arm: str) -> tuple[str, ...]:
@@ -37,6 +41,14 @@ def singles(comparison: Comparison) -> dict[str, str]:
             if len(tasks) == 1 and arm != comparison.spec.baseline:
                 found.setdefault(tasks[0], arm)
     return found
+
+
+def side_by_side(arms: Sequence[str], singles: Mapping[str, str]) -> tuple[str, ...]:
+    """What stands side by side: the arms, those that each train one task alone as one column behind the others."""
+    alone = set(singles.values())
+    if len(alone) < 2 or ALONE in arms:
+        return tuple(arms)
+    return (*(arm for arm in arms if arm not in alone), ALONE)
 
 
 def of_tasks(comparison: Comparison, arm: str) -> str:

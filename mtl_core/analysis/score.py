@@ -15,10 +15,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from mtl_core.analysis.metrics import constant, differences
-from mtl_core.analysis.parts import trained
+from mtl_core.analysis.parts import side_by_side, singles, trained
 from mtl_core.analysis.runs import At, Read, by_arm, reader
 from mtl_core.analysis.seeds import Difference, Estimate, estimate
 from mtl_core.analysis.wording import listed
@@ -68,6 +68,12 @@ class Score:
     parts: tuple[ScorePart, ...]
     uncounted: tuple[str, ...]  # tasks with a weight but no component in this split
     partial: tuple[str, ...] = ()  # arms without a total, as they do not train all tasks that count
+    singles: Mapping[str, str] = field(default_factory=dict)  # by task: the arm that trains it alone
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """What stands side by side, as in a `MetricTable`."""
+        return side_by_side(list(self.total.estimates), self.singles)
 
     @property
     def partial_sentence(self) -> str:
@@ -96,7 +102,7 @@ def score(comparison: Comparison, at: At = "best", split: str = "test", weights:
     total = _total(comparison, shares, reads, {part.task: part.constant for part in parts})
     uncounted = tuple(task.name for task in tasks if given.get(task.name, 0) > 0 and task.name not in counted)
     partial = tuple(arm for arm in comparison.spec.arms if not set(counted) <= set(trained(comparison, arm)))
-    return Score(at, split, total, tuple(parts), uncounted, partial)
+    return Score(at, split, total, tuple(parts), uncounted, partial, singles(comparison))
 
 
 def component(comparison: Comparison, at: At, split: str, task: TaskSpec) -> Read:

@@ -155,15 +155,17 @@ def _warnings(comparison: Comparison, table: MetricTable) -> tuple[str, ...]:
     seeds = [len(pairs(comparison, arm)) for arm in compared]
     if not seeds or table.empty:
         return ()
-    arms = min(_rivals(table, compared), default=1)  # those of the task where a difference is called most easily
-    least, needed = min(seeds), seeds_needed(arms)
-    if least >= needed:
+    least, rivals = min(seeds), _rivals(table, compared)
+    helpless = [arms for arms in rivals if least < seeds_needed(arms)]
+    if not helpless:
         return ()
+    arms = min(helpless)
     smallest = min(1.0, 2 / 2**least * arms)
-    correction = f" and {arms} arms compared" if arms > 1 else ""
+    on, there = ("", "") if len(set(rivals)) == 1 else (" on a task", " there")
+    correction = f" and {arms} arms compared{on}" if arms > 1 else ""
     return (
         f"With {count(least, 'seed')}{correction} the smallest possible p is {smallest:.2g}: "
-        f"no difference can be called below {needed} seeds.",
+        f"no difference can be called{there} below {seeds_needed(arms)} seeds.",
     )
 
 

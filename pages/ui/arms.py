@@ -25,7 +25,8 @@ def chips(spec: ExperimentSpec, tasks: Sequence[str], theme: Theme) -> None:
     st.html(f"<style>{' '.join(edges)}</style>")
     for n, (name, arm) in enumerate(spec.arms.items()):
         baseline = " · baseline" if name == spec.baseline else ""
-        words = f"**{label(name, 24)}** · {plain(around.summary(arm))}{baseline}"
+        told = arm.model_copy(update={"tasks": None}) if arm.tasks and name == f"only {arm.tasks[0]}" else arm  # said by its name
+        words = f"**{label(name, 24)}** · {plain(around.summary(told))}{baseline}"
         if st.button(words, key=f"arm-{n}"):
             _open(name, arm, tasks)
     if st.button("+ Add arm", key="arm-add", type="tertiary", disabled=len(spec.arms) >= state.MAX_ARMS):

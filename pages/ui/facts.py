@@ -17,6 +17,8 @@ from pages.ui.text import plain
 if TYPE_CHECKING:
     import pandas as pd
 
+    from pages.ui.problems import Images
+
 PERCENT = st.column_config.NumberColumn(format="%.0f %%")
 HOW = (
     "Pearson's correlation of two numbers, −1 to 1; the correlation ratio of a number and classes and Cramér's V of two kinds of "
@@ -56,7 +58,11 @@ def task_rows(found: Profile) -> Rows:
 
 def _metric(one: TaskFacts) -> str:
     better = "↑" if one.metric in HIGHER_IS_BETTER else "↓"
-    unit = f" ({one.task.unit})" if one.task.unit and one.task.kind in ("regression", "multi_output", "count") else ""
+    unit = (
+        f" ({one.task.unit})"
+        if one.task.unit and one.task.kind in ("regression", "multi_output", "count", "dense_regression")
+        else ""
+    )
     return f"{one.metric.replace('_', ' ')}{unit} {better}"
 
 
@@ -84,8 +90,19 @@ def twins(found: Profile, warnings: tuple[str, ...]) -> None:
         st.markdown(plain(found.twins.sentence))
 
 
+def first_images(images: Images | None) -> None:
+    """The first images with their labels, where rows are images."""
+    if images is None:
+        return
+    st.subheader("First images", anchor=False)
+    st.image(images.png)
+    st.caption(plain(f"A row an image; from the left: {', '.join(images.titles)}. Grey: no label."))
+
+
 def first_rows(preview: pd.DataFrame, found: Profile) -> None:
-    """The first rows as a model is given them."""
+    """The first rows as a model is given them; nothing where every target is a map."""
+    if preview.empty:
+        return
     st.subheader("First rows", anchor=False)
     shown = "Targets first." if preview.shape[1] > len(found.tasks) else "Targets only."
     st.caption(

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import plotly.graph_objects as go
 
 from mtl_core.analysis import Difference, MetricRow, MetricTable
+from mtl_core.analysis.parts import ALONE
 from mtl_core.analysis.wording import interval
 from pages.ui.palette import INK, NEUTRAL, Look, Theme
 from pages.ui.text import cell, short
@@ -20,8 +21,10 @@ WORD = {"better": "better", "worse": "worse", "no difference": "no difference sh
 def forest(table: MetricTable, looks: Mapping[str, Look], theme: Theme) -> go.Figure:
     """Improvement of every arm over the baseline in percent of the baseline's value; right of 0 is better."""
     rows = [row for row in table.headlines if row.direction]
-    arms = [arm for arm in table.arms if arm != table.baseline and arm in looks]
-    figure = go.Figure([_trace(rows, arm, n, len(arms), table.baseline, looks[arm]) for n, arm in enumerate(arms)])
+    single = next((looks[arm] for arm in table.singles.values() if arm in looks), None)
+    known = {**looks, **({ALONE: single} if single else {})}
+    arms = [arm for arm in table.columns if arm != table.baseline and arm in known]
+    figure = go.Figure([_trace(rows, arm, n, len(arms), table, known[arm]) for n, arm in enumerate(arms)])
     ticks = [f"{cell(row.task, 18)}<br><sup>{row.metric.replace('_', ' ')}</sup>" for row in rows]
     figure.update_yaxes(
         tickvals=list(range(len(rows))),
@@ -49,8 +52,8 @@ def forest(table: MetricTable, looks: Mapping[str, Look], theme: Theme) -> go.Fi
     return figure
 
 
-def _trace(rows: list[MetricRow], arm: str, order: int, arms: int, baseline: str, look: Look) -> go.Scatter:
-    points = [_point(row, row.cells[arm].difference, row.cells[baseline].estimate.mean) for row in rows]
+def _trace(rows: list[MetricRow], arm: str, order: int, arms: int, table: MetricTable, look: Look) -> go.Scatter:
+    points = [_point(row, table.cell(row, arm).difference, row.cells[table.baseline].estimate.mean) for row in rows]
     offsets = [n + 0.5 * ((order + 0.5) / arms - 0.5) for n in range(len(rows))]
     return go.Scatter(
         x=[mid for mid, _, _, _ in points],

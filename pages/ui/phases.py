@@ -68,14 +68,16 @@ def _is_given(cell: Any) -> bool:
 
 def _editor(start: pd.DataFrame, tasks: Sequence[str], key: str) -> pd.DataFrame:
     config = {
-        "name": st.column_config.TextColumn("name", max_chars=40),
-        "epochs": st.column_config.NumberColumn("epochs", min_value=1, max_value=100_000, step=1, required=True),
-        "lr": st.column_config.NumberColumn("lr", min_value=1e-9, format="%.3g", help="Learning rate"),
-        "trunk_lr": st.column_config.NumberColumn("trunk lr", min_value=1e-9, format="%.3g", help="That of the shared trunk"),
+        "name": st.column_config.TextColumn("name", width=80, max_chars=40),
+        "epochs": st.column_config.NumberColumn("epochs", width=70, min_value=1, max_value=100_000, step=1, required=True),
+        "lr": st.column_config.NumberColumn("lr", width=70, min_value=1e-9, format="%.3g", help="Learning rate"),
+        "trunk_lr": st.column_config.NumberColumn(
+            "trunk lr", width=80, min_value=1e-9, format="%.3g", help="That of the shared trunk"
+        ),
         "frozen": st.column_config.MultiselectColumn("frozen", options=["trunk", *tasks], help="The trunk, or heads of tasks"),
         "tasks": st.column_config.MultiselectColumn("active tasks", options=list(tasks), help="Empty: all"),
         "reset": st.column_config.MultiselectColumn(
             "start anew", options=["optimizer", "weights"], help="Moments of the optimizer; states of the schemes"
         ),
     }
-    return st.data_editor(start, key=key, num_rows="dynamic", hide_index=True, column_config=config)
+    return st.data_editor(start, key=key, num_rows="dynamic", hide_index=True, column_config=config, placeholder="")

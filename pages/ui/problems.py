@@ -8,12 +8,13 @@ import numpy as np
 import streamlit as st
 
 from mtl_core import data, runner
+from mtl_core.data.pictures import picture, png
 from mtl_core.data.profile import Profile, examine, profile
 from mtl_core.data.table import Understanding
 from mtl_core.errors import TableError
 from mtl_core.problem import Problem, problem_info
 from mtl_core.records import ProblemInfo
-from mtl_core.specs import DataSpec, ExperimentSpec
+from mtl_core.specs import MAPS, DataSpec, ExperimentSpec
 from mtl_core.store import Store, problem_key
 
 if TYPE_CHECKING:
@@ -23,14 +24,22 @@ PREVIEW_ROWS, PREVIEW_COLUMNS, SAMPLE_ROWS = 20, 40, 200
 WIDE = 1_000  # features beyond which they are not shown one by one
 
 
+class Images(NamedTuple):
+    """The first images with their maps beside them, as a PNG file, and what stands in its columns from the left."""
+
+    png: bytes
+    titles: tuple[str, ...]
+
+
 class Sight(NamedTuple):
-    """Data as a page shows it; without the last three where it cannot be trained on, for the reason given."""
+    """Data as a page shows it; without profile and all behind it where it cannot be trained on, for the reason given."""
 
     warnings: tuple[str, ...]
     refusal: str = ""
     info: ProblemInfo | None = None
     profile: Profile | None = None
     preview: pd.DataFrame | None = None
+    images: Images | None = None  # where rows are images
 
 
 def sight(store: Store, spec: DataSpec) -> Sight:
@@ -76,7 +85,12 @@ def _sight(key: str, _spec: DataSpec, _store: Store) -> Sight:  # noqa: ARG001
 
 
 def _seen(problem: Problem, found: Profile, warnings: tuple[str, ...]) -> Sight:
-    return Sight(warnings, "", problem_info(problem), found, _preview(problem))
+    return Sight(warnings, "", problem_info(problem), found, _preview(problem), _images(problem))
+
+
+def _images(problem: Problem) -> Images | None:
+    drawn = picture(problem)
+    return None if drawn is None else Images(png(drawn.pixels), drawn.titles)
 
 
 @st.cache_data(max_entries=16, show_spinner="Reading the table …")
@@ -115,11 +129,11 @@ def _features(problem: Problem, rows: int, most: int) -> pd.DataFrame:
 
 
 def _targets(problem: Problem, rows: int) -> pd.DataFrame:
-    """Labels with class names, empty where missing; of vectors and maps the first elements."""
+    """Labels with class names, empty where missing; of vectors the first elements. Maps are no columns: they are drawn."""
     import pandas as pd
 
     columns: list[pd.Series] = []
-    for task in problem.tasks:
+    for task in (task for task in problem.tasks if task.kind not in MAPS):
         values = problem.targets[task.name][:rows]
         if task.kind == "multiclass" or (task.kind == "binary" and len(task.classes) == 2):
             named = [task.classes[int(v)] if np.isfinite(v) else None for v in values[:, 0]]
@@ -129,4 +143,4 @@ def _targets(problem: Problem, rows: int) -> pd.DataFrame:
                 pd.Series(values[:, n], name=f"{task.name} {n + 1}" if task.width > 1 else task.name)
                 for n in range(min(task.width, PREVIEW_COLUMNS))
             ]
-    return pd.concat(columns, axis=1)
+    return pd.concat(columns, axis=1) if columns else pd.DataFrame()

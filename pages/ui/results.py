@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import streamlit as st
 
 from mtl_core.analysis import (
     ArmVerdict,
+    Cell,
     MetricRow,
     MetricTable,
     Verdict,
@@ -17,6 +18,7 @@ from mtl_core.analysis import (
     selection,
     verdict,
 )
+from mtl_core.analysis.parts import ALONE, singles
 from mtl_core.analysis.runs import At
 from mtl_core.analysis.wording import count, listed, number
 from mtl_core.records import Comparison
@@ -46,13 +48,33 @@ def tell(comparison: Comparison) -> None:
         st.markdown(f"None of the {len(found.arms)} arms has enough seeds to be told from {label(found.baseline)}.")
         with st.expander("The differences, arm by arm"):
             st.markdown("\n".join(f"- {plain(sentence)}" for sentence in found.sentences))
-    elif len(found.arms) < FOLDED:
-        for sentence in found.sentences:
-            st.markdown(plain(sentence))
     else:
-        for one in found.arms:
+        _arm_by_arm(found, set(singles(comparison).values()))
+
+
+def _arm_by_arm(found: Verdict, alone: set[str]) -> None:
+    """A sentence each; first lines where there are many. Arms on one task each are one of them, as they are one in tables."""
+    apart = [one for one in found.arms if one.arm in alone and len(alone) > 1]
+    others = [one for one in found.arms if one not in apart]
+    for one in others:
+        if len(others) + bool(apart) < FOLDED:
+            st.markdown(plain(one.sentence))
+        else:
             with st.expander(plain(first_line(one))):
                 st.markdown(plain(one.sentence))
+    if apart:
+        with st.expander(plain(first_line(together(apart)))):
+            st.markdown("\n".join(f"- {plain(one.sentence)}" for one in apart))
+
+
+def together(arms: Sequence[ArmVerdict]) -> ArmVerdict:
+    """Arms on one task each as if they were one arm."""
+    better, worse, same, undecided = (
+        tuple(task for one in arms for task in getattr(one, name)) for name in ("better", "worse", "no_difference", "undecided")
+    )
+    return ArmVerdict(
+        ALONE, better, worse, same, undecided, max(one.seeds for one in arms), " ".join(one.sentence for one in arms)
+    )
 
 
 def lost_to_divergence(comparison: Comparison) -> bool:
@@ -78,7 +100,7 @@ def conditions(comparison: Comparison) -> None:
 def cards(comparison: Comparison) -> None:
     """Headline metric of every task for one arm, with its difference to the baseline arm."""
     table = _table(comparison, "best", "test", stamp(comparison))
-    others = [arm for arm in table.arms if arm != table.baseline]
+    others = [arm for arm in table.columns if arm != table.baseline]
     if not others or table.empty:
         return
     arm = others[0]
@@ -88,15 +110,14 @@ def cards(comparison: Comparison) -> None:
         )
     with st.grid(min_column_width=165, key="cards"):
         for row in table.headlines:
-            _card(row, arm)
+            _card(row, table.cell(row, arm))
     compared = f"below each the difference to {table.baseline} with its 95 % interval, grey where no difference is called."
     with st.container(horizontal=True, vertical_alignment="center"):
         st.caption(plain(f"{arm} on the test split at the selected epoch; {compared}"), width="content")
         conditions(comparison)
 
 
-def _card(row: MetricRow, arm: str) -> None:
-    cell = row.cells[arm]
+def _card(row: MetricRow, cell: Cell) -> None:
     difference = cell.difference
     assert difference is not None  # the baseline arm has no card
     half = (difference.high - difference.low) / 2

@@ -6,8 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mtl_core.analysis import MetricRow, MetricTable, Score, Selection
-from mtl_core.analysis.wording import interval, number, probability
+from mtl_core.analysis import MetricRow, MetricTable, Score, ScorePart, Selection
+from mtl_core.analysis.wording import MISSING, interval, number, probability
 
 Rows = list[dict[str, Any]]
 BETTER_BY = {1: "higher", -1: "lower", 0: "–"}
@@ -74,11 +74,16 @@ def score_parts(score: Score, weights: Mapping[str, float]) -> Rows:
             "task": part.task,
             "weight": float(weights.get(part.task, 0.0)),
             "component": part.meaning,
-            **{arm: interval(one) for arm, one in part.estimates.items()},
+            **{arm: _part(score, part, arm) for arm in score.columns},
             "constant (mean)": number(part.constant),
         }
         for part in score.parts
     ]
+
+
+def _part(score: Score, part: ScorePart, column: str) -> str:
+    one = part.estimates.get(column) or part.estimates.get(score.singles.get(part.task, ""))
+    return interval(one) if one else MISSING
 
 
 def scheme_settings(entry: Mapping[str, Any]) -> Rows:
