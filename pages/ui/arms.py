@@ -14,7 +14,7 @@ from mtl_core.specs import ArmSpec, ExperimentSpec, digest
 from pages.ui import around, forms, state
 from pages.ui.guard import guard
 from pages.ui.palette import Look, Theme, looks
-from pages.ui.text import inline, label, plain
+from pages.ui.text import inline, label, plain, short
 
 NEW = ""
 
@@ -104,7 +104,7 @@ def _tasks(arm: ArmSpec, tasks: list[str]) -> list[str] | None:
     about = "The others are left out of its training, its criterion and its verdict"
     chosen = st.multiselect(
         "Tasks it trains", tasks, [task for task in tasks if arm.tasks is None or task in arm.tasks],
-        format_func=label, key=_key("arm-tasks"), help=about,
+        format_func=short, key=_key("arm-tasks"), help=about,
     )  # fmt: skip
     return some_of(chosen, tasks)
 

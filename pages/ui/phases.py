@@ -69,7 +69,7 @@ def _is_given(cell: Any) -> bool:
 def _editor(start: pd.DataFrame, tasks: Sequence[str], key: str) -> pd.DataFrame:
     config = {
         "name": st.column_config.TextColumn("name", width=80, max_chars=40),
-        "epochs": st.column_config.NumberColumn("epochs", width=70, min_value=1, max_value=100_000, step=1, required=True),
+        "epochs": st.column_config.NumberColumn("epochs", width=85, min_value=1, max_value=100_000, step=1, required=True),
         "lr": st.column_config.NumberColumn("lr", width=70, min_value=1e-9, format="%.3g", help="Learning rate"),
         "trunk_lr": st.column_config.NumberColumn(
             "trunk lr", width=80, min_value=1e-9, format="%.3g", help="That of the shared trunk"

@@ -23,11 +23,8 @@ def stretches(panel: int, spans: Sequence[Span], ticks: Sequence[int], theme: Th
         return []
     ends = [_tick(span.last, ticks) for span in reached]
     lines = [{"xAxis": str(ticks[end])} for end in ends if 0 < end < len(ticks) - 1]
-    areas = [
-        _area(span, n, (start, end), ticks, theme, room)
-        for n, (span, start, end) in enumerate(zip(reached, [0, *ends], ends, strict=False))
-        if end > start
-    ]
+    seen = [(span, (start, end)) for span, start, end in zip(reached, [0, *ends], ends, strict=False) if end > start]
+    areas = [_area(span, n, place, ticks, theme, room) for n, (span, place) in enumerate(seen)]
     still: Option = {"silent": True, "animation": False}
     line = {"color": NEUTRAL[theme], "width": 1, "type": "solid", "opacity": 0.7}
     return [
