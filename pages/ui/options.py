@@ -45,10 +45,10 @@ def options(spec: ExperimentSpec, tasks: list[str]) -> None:
 
 
 def _take_over(chosen: dict[str, Any]) -> None:
-    """Change the draft if anything is chosen otherwise, and draw what depends on the number of phases again."""
+    """Change the draft if anything is chosen otherwise, and draw again what stands above the phases and depends on them."""
     before = state.draft()
     state.change(**chosen)
-    if bool(state.draft().training.phases) != bool(before.training.phases):
+    if state.draft().training.phases != before.training.phases:
         st.rerun()
 
 
