@@ -268,14 +268,14 @@ def optimizer_for(net: Net, kind: str, lr: float, weight_decay: float) -> torch.
 
 
 def prepared(problem: Problem, split: int) -> tuple[Tensor, dict[str, Tensor]]:
-    """Features standardised and regression targets z-scored by the training rows, in double precision; NaN stays NaN."""
+    """Features standardised (0/1 columns centred, doubled), regression targets z-scored, by the training rows; float64."""
     train, inside = problem.split == 0, problem.split == split
     x = np.asarray(problem.features, dtype=np.float64)
     if problem.input_shape:  # images and sequences by channel
         x = x.reshape(len(x), problem.input_shape[0], -1)
         x = ((x - x[train].mean((0, 2))[:, None]) / x[train].std((0, 2))[:, None]).reshape(len(x), -1)
     else:
-        spread = x[train].std(0)
+        spread = np.array([0.5 if set(column) <= {0.0, 1.0} else column.std() for column in x[train].T])
         x = (x - x[train].mean(0)) / np.where(spread > 0, spread, 1)
     targets = {}
     for task in problem.tasks:

@@ -16,6 +16,9 @@ from tables import HEADER, TARGETS, kinds, plain, replaced, target_kinds, to_csv
 
 from mtl_core.data import inspect, load, names, pin, read_file
 from mtl_core.data.budget import budget
+from mtl_core.data.columns import Column
+from mtl_core.data.encode import encode
+from mtl_core.data.limits import FEW_LEVELS
 from mtl_core.data.numbers import parse
 from mtl_core.data.sentinels import suspects
 from mtl_core.data.table import to_problem
@@ -578,6 +581,14 @@ def test_missing_categories_are_a_level_and_rare_levels_are_merged() -> None:
     assert made.feature_names[4:] == ("extra=green", "extra=red", "extra=other", "extra is missing")
     assert np.array_equal(made.features[:, 4:].sum(axis=1), np.ones(200))
     assert any("merged" in warning for warning in made.warnings)
+
+
+def test_small_tables_keep_many_levels_and_large_ones_as_many_as_fit() -> None:
+    names = [f"level {i % 100:02d}" for i in range(1_500)]
+    assert len(encoded(list(names)).feature_names) == 4 + 100
+    training = np.ones(120_000, dtype=bool)
+    wide = [Column(place, "category", 120_000, 200, numbers=np.arange(120_000.0) % 200) for place in "abcd"]
+    assert len(encode(wide, training).names) == 4 * (FEW_LEVELS + 1)
 
 
 def test_missing_numbers_take_the_median_of_the_training_rows_and_a_column_of_their_own() -> None:

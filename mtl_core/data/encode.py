@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from mtl_core.data.columns import Column
-from mtl_core.data.limits import MAX_CELLS, MAX_LEVELS
+from mtl_core.data.limits import FEW_LEVELS, MAX_CELLS, MAX_LEVELS
 from mtl_core.data.names import listed
 from mtl_core.errors import TableError
 
@@ -33,8 +33,9 @@ def encode(columns: Sequence[Column], training: Bool[np.ndarray, " rows"]) -> En
     names: list[str] = []
     parts: list[Float[np.ndarray, " rows"]] = []
     merged: list[str] = []
+    most = _most_levels(columns, training.size)
     for column in columns:
-        encoded, few = _number(column, training) if column.kind == "number" else _category(column, training)
+        encoded, few = _number(column, training) if column.kind == "number" else _category(column, training, most)
         varied = {name: values for name, values in encoded.items() if np.ptp(values[training]) > 0}
         names += varied
         parts += varied.values()
@@ -61,10 +62,18 @@ def _number(column: Column, training: Bool[np.ndarray, " rows"]) -> tuple[dict[s
     return encoded, False
 
 
-def _category(column: Column, training: Bool[np.ndarray, " rows"]) -> tuple[dict[str, Float[np.ndarray, " rows"]], bool]:
+def _most_levels(columns: Sequence[Column], rows: int) -> int:
+    """0/1 columns a category may take: as many as all can have in a quarter of the allowed cells, within limits."""
+    categories = sum(column.kind != "number" for column in columns)
+    return int(np.clip(MAX_CELLS // 4 // max(1, rows * categories), FEW_LEVELS, MAX_LEVELS))
+
+
+def _category(
+    column: Column, training: Bool[np.ndarray, " rows"], most: int
+) -> tuple[dict[str, Float[np.ndarray, " rows"]], bool]:
     codes, levels = column.labels()
     counts = np.bincount(codes[training & (codes >= 0)], minlength=len(levels))
-    common = np.sort(np.argsort(-counts, kind="stable")[:MAX_LEVELS])
+    common = np.sort(np.argsort(-counts, kind="stable")[:most])
     kept = [int(level) for level in common if counts[level] >= _FEW]
     encoded = {f"{column.name}={levels[level]}": (codes == level).astype(float) for level in kept}
     other = (codes >= 0) & ~np.isin(codes, kept)
