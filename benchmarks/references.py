@@ -30,10 +30,10 @@ def references(features: pd.DataFrame, labels: pd.Series, kind: str, test: np.nd
     """The test metric of the task's kind for each reference; rows without a label are left out."""
     known = labels.notna().to_numpy()
     train, judged = known & ~test, known & test
-    encoder = make_column_transformer(
-        (make_pipeline(SimpleImputer(strategy="median", add_indicator=True), StandardScaler()), make_column_selector(dtype_include="number")),
-        (OneHotEncoder(handle_unknown="ignore", sparse_output=False), make_column_selector(dtype_exclude="number")),
-    )  # fmt: skip
+    numbers = make_pipeline(SimpleImputer(strategy="median", add_indicator=True), StandardScaler())
+    levels = OneHotEncoder(handle_unknown="ignore", sparse_output=False)
+    kinds = make_column_selector(dtype_include="number"), make_column_selector(dtype_exclude="number")
+    encoder = make_column_transformer((numbers, kinds[0]), (levels, kinds[1]))
     seen, unseen = encoder.fit_transform(features[train]), encoder.transform(features[judged])
     score = _classes if kind in ("binary", "multiclass") else _amounts
     with warnings.catch_warnings():

@@ -34,6 +34,7 @@ IGNORED = {"students": ["Dalc"], "ai4i2020": ["UDI", "Product ID"]}
 KINDS = {"ordinal": "regression"}
 NAMES = {"linear": "linear", "mlp": "mlp", "rf": "forest"}
 WITHIN = 0.02  # of the MLP
+SHARED = "all tasks"  # the arm's name; other arms have the name of their task
 
 
 class Table(NamedTuple):
@@ -89,37 +90,43 @@ def of_directory(directory: Path, names: list[str] | None) -> Iterator[Table]:
 
 
 def measure(table: Table, seeds: int) -> list[dict[str, Any]]:
-    """One row per task: trained with the others and alone (means and worst over seeds), seconds, other models' scores."""
-    shared, seconds = _train(table, table.targets, seeds)
+    """One row per task: shared and alone (means and worst over seeds), seconds of all arms, other models' scores."""
+    results, seconds = _train(table, seeds)
+    shared = results[SHARED]
     rows = []
     for task, kind in table.targets.items():
-        alone, seconds_alone = _train(table, {task: kind}, seeds) if len(table.targets) > 1 else (shared, seconds)
-        ours = {"shared": _values(shared, task, kind), "alone": _values(alone, task, kind)}
         mlp = table.scores[task]["mlp"]
         row: dict[str, Any] = {"table": table.name, "rows": len(table.frame), "task": task, "metric": JUDGED_BY[kind]}
-        for arm, values in ours.items():
+        for arm, trained in (("shared", shared), ("alone", results.get(task, shared))):
+            values = _values(trained, task, kind)
             row |= {arm: np.mean(values), f"{arm} worst": np.min(values), f"{arm} - mlp": np.mean(values) - mlp}
         row |= {name: table.scores[task][name] for name in NAMES.values()}
         epochs = {"selected": np.mean([r.selected_epoch or 0 for r in shared]), "trained": np.mean([r.epochs for r in shared])}
-        rows.append({**row, **epochs, "seconds": seconds, "seconds alone": seconds_alone})
+        rows.append({**row, **epochs, "seconds": seconds})
     return rows
 
 
-def _train(table: Table, targets: dict[str, str], seeds: int) -> tuple[list[Any], float]:
-    """(results of equal weights on these targets, seconds of training all seeds)."""
+def _train(table: Table, seeds: int) -> tuple[dict[str, list[Any]], float]:
+    """(results by arm: equal weights on all tasks, and on each by itself where there are several; seconds)."""
     frame = table.frame.assign(part=np.where(_test_rows(len(table.frame)), "test", "train"))
+    arms: dict[str, Any] = {SHARED: {"scheme": "equal"}}
+    if len(table.targets) > 1:
+        arms |= {task: {"scheme": "equal", "tasks": [task]} for task in table.targets}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"{table.name}.csv"
         frame.to_csv(path, index=False)
-        ignored = [*table.ignored, *(task for task in table.targets if task not in targets)]
-        data = {"file": str(path), "targets": targets, "ignore": ignored, "split": "part"}
-        spec = parse_experiment({"data": data, "arms": {"equal": {"scheme": "equal"}}, "seeds": seeds})
+        data = {"file": str(path), "targets": table.targets, "ignore": table.ignored, "split": "part"}
+        spec = parse_experiment({"data": data, "arms": arms, "seeds": seeds})
         problem = load(spec.data)
     start = time.perf_counter()
-    training = Training(problem, list(resolve(spec, problem).runs().values()), "cpu")
+    runs = resolve(spec, problem).runs()
+    training = Training(problem, list(runs.values()), "cpu")
     for _ in training:
         pass
-    return training.results(), time.perf_counter() - start
+    found: dict[str, list[Any]] = {}
+    for (arm, _seed), result in zip(runs, training.results(), strict=True):
+        found.setdefault(arm, []).append(result)
+    return found, time.perf_counter() - start
 
 
 def _values(results: list[Any], task: str, kind: str) -> list[float]:

@@ -631,12 +631,19 @@ def test_features_that_are_constant_in_training_are_dropped() -> None:
 
 @pytest.mark.parametrize("rows", [12, 500, 6_000, 100_000, 1_000_000])
 def test_the_recommended_budget_can_be_trained(rows: int) -> None:
-    values = budget(rows)
+    values = budget(rows, 20)
     stop = values.pop("stop")
     assert TrainingSpec.model_validate(values).epochs == values["epochs"]
     assert stop["on"] == "criterion"
     assert 1 <= stop["patience"] <= values["epochs"]
-    assert budget(rows) == {**values, "stop": stop}
+    assert budget(rows, 20) == {**values, "stop": stop}
+
+
+def test_patience_is_longer_on_few_rows_and_decay_stronger_with_many_features_for_them() -> None:
+    patience = [budget(rows, 20)["stop"]["patience"] for rows in (100, 1_000, 300_000)]
+    assert patience[0] > patience[1] > patience[2] >= 10
+    decay = [budget(rows, features)["weight_decay"] for rows, features in ((400, 300), (400, 10), (400_000, 10))]
+    assert decay[0] > decay[1] > decay[2] > 0
 
 
 def test_a_table_is_pinned_by_its_bytes_and_loaded_from_file_or_store(tmp_path: Path) -> None:

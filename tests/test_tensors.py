@@ -30,5 +30,6 @@ def test_a_mark_of_a_rare_level_is_as_far_from_none_as_that_of_a_common_one() ->
     rare, common = (np.arange(100) % 30 == 0).astype(float), (np.arange(100) % 2).astype(float)
     seen = features_of(rare, common)
     assert np.allclose(seen.mean(0), 0)
-    assert np.allclose(np.ptp(seen, axis=0), 1)
+    assert np.allclose(np.ptp(seen, axis=0), np.ptp(features_of(np.arange(100) % 2.0), axis=0))
+    assert np.allclose(seen[:, 1].std(), 1), "a mark of half of the rows is like a number"
     assert np.allclose(features_of(2 * common).std(0), 1), "two numbers that are no marks are numbers"

@@ -67,7 +67,7 @@ def make_problem(seen: Understood, name: str, spec: DataSpec) -> tuple[Problem, 
         tasks=tuple(target.task for target in seen.targets),
         split=split,
         feature_names=encoded.names,
-        training=budget(int((split == TRAIN).sum())),
+        training=budget(int((split == TRAIN).sum()), encoded.features.shape[1]),
         warnings=(*seen.warnings, *dropped, *split_warnings, *encoded.warnings),
     )
     twins = find_twins(problem)

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from mtl_core.problem import Problem
     from mtl_core.specs import TaskSpec
 
+EVEN_ODDS = 0.5  # deviation of a mark that is 1 in half of the rows
+
 
 @dataclass(frozen=True)
 class Rows:
@@ -87,13 +89,14 @@ def _standardised(features: np.ndarray, train: np.ndarray, input_shape: tuple[in
     """Mean 0 and deviation 1 by column; images and sequences by channel, over all their places. Columns of 0 and 1 are centred.
 
     Divided by its deviation, the mark of a level in one of 200 rows would be 14, and the model would learn those rows by heart.
+    So all marks are divided by that of a level in half of the rows (Gelman, 2008, Scaling regression inputs).
     """
     if input_shape:
         columns = features.reshape(len(features), input_shape[0], -1)
         mean, scale = columns[train].mean((0, 2))[:, None], columns[train].std((0, 2))[:, None]
     else:
         columns, mean, scale = features, features[train].mean(0), features[train].std(0)
-        scale[((columns[train] == 0) | (columns[train] == 1)).all(0)] = 1.0
+        scale[((columns[train] == 0) | (columns[train] == 1)).all(0)] = EVEN_ODDS
     standard = (columns - mean) / np.where(scale > 1e-12 * np.maximum(np.abs(mean), 1e-300), scale, 1.0)
     return np.asarray(standard.reshape(features.shape))
 

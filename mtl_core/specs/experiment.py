@@ -15,7 +15,7 @@ from mtl_core.specs.base import Spec, digest, sentence
 from mtl_core.specs.data import DataSpec
 from mtl_core.specs.training import SelectionSpec, TrainingSpec
 
-RESULTS_VERSION = 2  # part of every run's identity: raise it when the same spec would train to other numbers
+RESULTS_VERSION = 3  # part of every run's identity: raise it when the same spec would train to other numbers
 MAX_SEEDS, MAX_ARMS = 256, 32
 
 
