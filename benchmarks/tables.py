@@ -90,7 +90,7 @@ def of_directory(directory: Path, names: list[str] | None) -> Iterator[Table]:
 
 
 def measure(table: Table, seeds: int) -> list[dict[str, Any]]:
-    """One row per task: shared and alone (means and worst over seeds), seconds of all arms, other models' scores."""
+    """One row per task: shared and alone (means and worst over seeds), processor seconds of all arms, other models' scores."""
     results, seconds = _train(table, seeds)
     shared = results[SHARED]
     rows = []
@@ -107,7 +107,7 @@ def measure(table: Table, seeds: int) -> list[dict[str, Any]]:
 
 
 def _train(table: Table, seeds: int) -> tuple[dict[str, list[Any]], float]:
-    """(results by arm: equal weights on all tasks, and on each by itself where there are several; seconds)."""
+    """(results by arm: equal weights on all tasks, and on each by itself where there are several; processor seconds)."""
     frame = table.frame.assign(part=np.where(_test_rows(len(table.frame)), "test", "train"))
     arms: dict[str, Any] = {SHARED: {"scheme": "equal"}}
     if len(table.targets) > 1:
@@ -118,7 +118,7 @@ def _train(table: Table, seeds: int) -> tuple[dict[str, list[Any]], float]:
         data = {"file": str(path), "targets": table.targets, "ignore": table.ignored, "split": "part"}
         spec = parse_experiment({"data": data, "arms": arms, "seeds": seeds})
         problem = load(spec.data)
-    start = time.perf_counter()
+    start = time.process_time()
     runs = resolve(spec, problem).runs()
     training = Training(problem, list(runs.values()), "cpu")
     for _ in training:
@@ -126,7 +126,7 @@ def _train(table: Table, seeds: int) -> tuple[dict[str, list[Any]], float]:
     found: dict[str, list[Any]] = {}
     for (arm, _seed), result in zip(runs, training.results(), strict=True):
         found.setdefault(arm, []).append(result)
-    return found, time.perf_counter() - start
+    return found, time.process_time() - start
 
 
 def _values(results: list[Any], task: str, kind: str) -> list[float]:
