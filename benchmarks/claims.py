@@ -149,10 +149,10 @@ def leakage(bench: Bench) -> Iterator[Figure]:
 
 
 def runaway(bench: Bench) -> Iterator[Figure]:
-    """Where a loss is below the clamp, s runs away if only the coefficient is clamped; absence of labels alone does not do it here.
+    """Where a loss is below the clamp, s runs away if only the coefficient is clamped; absence alone does not do it here.
 
-    In the source a layer without annotations has loss 0 and still pays its log term. Here an absent task leaves the step, so s is held
-    where it was; what is left of the defect are losses below the clamp, made here by small coefficients.
+    In the source a layer without annotations has loss 0 and still pays its log term. Here an absent task leaves the step, so s is
+    held where it was; what is left of the defect are losses below the clamp, made here by small coefficients.
     """
     forms = {
         "no clamp": {},
