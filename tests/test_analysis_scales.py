@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from comparisons import EIGHT, comparison
 
 from mtl_core.analysis import verdict
-from mtl_core.analysis.scales import weight_notes
-from mtl_core.specs import ArmSpec
+from mtl_core.analysis.scales import decay_notes, weight_notes
+from mtl_core.specs import ArmSpec, parse_experiment
 
 EQUAL, MGDA = ArmSpec(scheme="equal"), ArmSpec(scheme="mgda")
 
@@ -32,3 +34,12 @@ def test_whose_gradients_and_what_the_heads_see_is_said_where_there_are_gradient
     ]
     assert weight_notes({"mgda": MGDA})[-1] == "The heads see the unweighted gradient of their task in mgda."
     assert len(weight_notes({"equal": EQUAL})) == 1
+
+
+def test_weight_decay_that_meets_weights_is_told_and_that_which_does_not_is_not() -> None:
+    def notes(**training: Any) -> list[str]:
+        value = {"data": {"scenario": "osint"}, "arms": {"a": "equal", "b": "softplus"}, "training": training}
+        return decay_notes(parse_experiment(value))
+
+    assert notes() == notes(weight_decay=0) == notes(weight_decay=0.01, optimizer="adamw") == []
+    assert "0.01 is added to the weighted gradient (adam)" in notes(weight_decay=0.01)[0]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from mtl_core.analysis.wording import listed, number
-from mtl_core.specs import ArmSpec
+from mtl_core.specs import ArmSpec, ExperimentSpec
 
 OF = {
     "shared": "all shared parameters",
@@ -17,6 +17,17 @@ OF = {
 def weight_notes(arms: Mapping[str, ArmSpec], *, network: bool = True) -> list[str]:
     """The scale of the effective weights and, of a network, whose gradients were weighed and what the heads saw."""
     return [*_sums(arms), *(_gradients(arms) + _heads(arms) if network else [])]
+
+
+def decay_notes(spec: ExperimentSpec) -> list[str]:
+    """That weight decay which is added to the gradient meets a gradient that the arm's weights have scaled."""
+    decay, optimizer = spec.training.weight_decay, spec.training.optimizer
+    if not decay or optimizer == "adamw" or len(spec.arms) < 2:
+        return []
+    return [
+        f"Weight decay of {number(decay)} is added to the weighted gradient ({optimizer}), so it acts more strongly "
+        "in an arm with smaller weights; adamw keeps them apart."
+    ]
 
 
 def _sums(arms: Mapping[str, ArmSpec]) -> list[str]:

@@ -15,7 +15,7 @@ from mtl_core.analysis.metrics import MetricRow, MetricTable, beaten, distinct, 
 from mtl_core.analysis.parts import of_tasks, parts_notes, shared
 from mtl_core.analysis.phases import phases_sentence
 from mtl_core.analysis.runs import LOWER, At, ending_notes, originals, pairs
-from mtl_core.analysis.scales import weight_notes
+from mtl_core.analysis.scales import decay_notes, weight_notes
 from mtl_core.analysis.seeds import ALPHA, EXACT_SEEDS, Outcome, seeds_needed
 from mtl_core.analysis.trajectories import is_plane
 from mtl_core.analysis.wording import count, interval, listed
@@ -77,7 +77,7 @@ def verdict(comparison: Comparison, at: At = "best", split: str = "test") -> Ver
     arms = tuple(_arm(comparison, table, arm) for arm in others(comparison))
     arms_and_phases = [*parts_notes(comparison), *filter(None, [phases_sentence(comparison.spec.training)])]
     rows = [*arms_and_phases, *few_labels_notes(comparison, split), *left_out_notes(comparison)]
-    weights = weight_notes(comparison.spec.arms, network=not is_plane(comparison))
+    weights = weight_notes(comparison.spec.arms, network=not is_plane(comparison)) + decay_notes(comparison.spec)
     known = (*_of_the_data(comparison), *_conditions(comparison, table), *weights, *_constants(table))
     notes = (*known, *rows, *ending_notes(comparison))
     return Verdict(comparison.spec.baseline, at, split, arms, _warnings(comparison, table), notes)
