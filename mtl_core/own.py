@@ -48,6 +48,11 @@ def own_trunk(name: str) -> OwnTrunk:
     return _KNOWN[name]
 
 
+def is_known(name: str) -> bool:
+    """Whether this process has made the trunk known."""
+    return name in _KNOWN
+
+
 def make_known(factory: Callable[[], nn.Module], input_shape: tuple[int, ...]) -> str:
     """The name under which specs may use the modules that `factory()` makes. Raises SpecError for those that cannot be lanes."""
     import torch

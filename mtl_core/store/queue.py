@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from sqlalchemy import Connection, case, delete, insert, select, update
 
 from mtl_core.errors import LeaseLost
+from mtl_core.own import is_known
 from mtl_core.records import Channel, RunResult, Status
 from mtl_core.specs import RunSpec
 from mtl_core.store import history
@@ -110,7 +111,15 @@ class SqlQueue:
             mine = select(runs.c.batch).join(members, members.c.run == runs.c.id)
             query = query.where(batches.c.id.in_(mine.where(members.c.experiment == experiment_id)))
         now = self._database.clock()
-        return next((row for row in connection.execute(query) if row.state == "queued" or dead(row, now)), None)
+        waiting = (row for row in connection.execute(query).all() if row.state == "queued" or dead(row, now))
+        return next((row for row in waiting if _can_train(connection, row)), None)
+
+
+def _can_train(connection: Connection, batch: Record) -> bool:
+    """Whether this process has the module that the batch's lanes are made of, if it is one of somebody's own."""
+    text = connection.execute(select(lanes.c.spec).where(lanes.c.batch == batch.id).limit(1)).scalar()
+    module = json.loads(text)["training"].get("module") if text else None
+    return not module or is_known(module)
 
 
 def _claim(connection: Connection, batch: Record, token: int, worker: str) -> Claim:

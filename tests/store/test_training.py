@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import store_fakes as fakes
 from store_fakes import EPOCHS, LANES, Clock, begin, epoch, experiment, results, submit, train
 
+from mtl_core.own import _KNOWN
 from mtl_core.problem import problem_info
 from mtl_core.store import Store
 
@@ -25,6 +27,24 @@ def test_a_claim_can_be_limited_to_one_experiment(store: Store) -> None:
     assert claim is not None
     assert claim.runs[0].training.epochs == 5
     assert store.queue.claim(worker, second) is None
+
+
+def test_runs_on_a_module_of_somebodys_own_wait_for_the_process_that_has_it(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = experiment()
+    own = plain.model_copy(update={"training": plain.training.model_copy(update={"trunk": "module", "module": "Mine-0123"})})
+    submit(store, own)
+    worker = store.workers.register("inline")
+    assert store.queue.claim(worker) is None
+    submit(store, plain)
+    claim = store.queue.claim(worker)
+    assert claim is not None
+    assert claim.runs[0].training.module is None
+    monkeypatch.setitem(_KNOWN, "Mine-0123", None)
+    claim = store.queue.claim(worker)
+    assert claim is not None
+    assert claim.runs[0].training.module == "Mine-0123"
 
 
 def test_a_history_is_read_back_to_float32_with_nan_and_infinity(store: Store) -> None:
