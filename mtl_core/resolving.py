@@ -45,12 +45,28 @@ def resolve(spec: ExperimentSpec, problem: Problem) -> ExperimentSpec:
     chosen = spec.selection.model_dump(include=spec.selection.model_fields_set)
     selection = SelectionSpec.model_validate({**advised, **chosen})
     _check_scale(selection, problem)
+    _check_selects(spec, selection)
     selection = SelectionSpec.model_validate(selection.model_dump())  # all fields set: resolving twice changes nothing
     score = spec.score if spec.score is not None else {n: float(problem.score_weights.get(n, 0.0)) for n in names}
     if not any(score.values()):
         score = dict.fromkeys(names, 1.0 / len(names))
     update = {"training": training, "selection": selection, "score": score}
     return spec.model_copy(update=update)
+
+
+def _check_selects(spec: ExperimentSpec, selection: SelectionSpec) -> None:
+    """What selects epochs is known of every arm, also of one on some of the tasks."""
+    primary, weights = selection.stop and selection.stop.task, selection.weights
+    for name, arm in spec.arms.items():
+        if arm.tasks is None:
+            continue
+        if primary and primary not in arm.tasks:
+            raise SpecError(
+                f'Arm "{name}" does not train {primary}, whose loss selects the epochs; say selection.stop on: criterion, or '
+                "leave the arm out."
+            )
+        if isinstance(weights, dict) and not any(weights.get(task) for task in arm.tasks):
+            raise SpecError(f'Arm "{name}" trains no task with a weight in the criterion; change selection.weights or the arm.')
 
 
 def _check_scale(selection: SelectionSpec, problem: Problem) -> None:

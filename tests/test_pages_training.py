@@ -149,8 +149,10 @@ def test_early_stopping_that_is_left_to_the_data_stays_so(store: Store) -> None:
     widget(app, "number_input", "epochs").set_value(7).run()
     assert draft(app).training.epochs == 7
     assert "stop" not in draft(app).selection.model_fields_set
+    assert "scale" not in draft(app).selection.model_fields_set
     widget(app, "selectbox", "stop").set_value("off").run()
-    assert "stop" in draft(app).selection.model_fields_set
+    widget(app, "selectbox", "scale").set_value("baseline").run()
+    assert draft(app).selection.model_fields_set == {"weights", "scale", "stop"}
 
 
 # --- phases in the form ----------------------------------------------------------------------------------------------

@@ -81,6 +81,21 @@ def test_a_link_brings_the_same_experiment_back() -> None:
     assert from_link(to_link(spec)).id == spec.id
 
 
+@pytest.mark.parametrize(
+    ("selection", "words"),
+    [
+        ({"stop": {"on": "primary", "task": "y"}}, 'Arm "only z" does not train y, whose loss selects the epochs'),
+        ({"weights": {"y": 1.0}}, 'Arm "only z" trains no task with a weight in the criterion'),
+    ],
+)
+def test_an_arm_whose_epochs_nothing_could_select_is_refused(selection: dict[str, Any], words: str) -> None:
+    arms = {"all": "equal", "only z": {"scheme": "equal", "tasks": ["z"]}}
+    with pytest.raises(SpecError, match=words):
+        resolve(made(arms=arms, selection=selection), small_problem())
+    assert resolve(made(arms=arms), small_problem())
+    assert resolve(made(arms={"only y": {"scheme": "equal", "tasks": ["y"]}}, selection=selection), small_problem())
+
+
 def test_resolving_twice_changes_nothing() -> None:
     once = resolve(made(), small_problem())
     assert resolve(once, small_problem()) == once

@@ -48,7 +48,7 @@ def _take_over(chosen: dict[str, Any]) -> None:
     """Change the draft if anything is chosen otherwise, and draw again what stands above the phases and depends on them."""
     before = state.draft()
     state.change(**chosen)
-    if state.draft().training.phases != before.training.phases:
+    if (state.draft().training.phases or ()) != (before.training.phases or ()):
         st.rerun()
 
 
@@ -63,12 +63,14 @@ def _selection(now: SelectionSpec, tasks: list[str]) -> dict[str, Any]:
         key=state.key("weights"),
         help="Fixed weights of the validation criterion; nothing learned can enter it",
     )
-    scales = ["raw", "baseline", "single_task"]
+    scales = [AUTO, "raw", "baseline", "single_task"]
+    before = now.scale if "scale" in now.model_fields_set else AUTO
     about = "Losses as they are, relative to a constant prediction (training mean), or relative to single-task training"
     scale = st.selectbox(
-        "Criterion scale", scales, scales.index(now.scale), format_func=forms.words, key=state.key("scale"), help=about
+        "Criterion scale", scales, scales.index(before), format_func=forms.words, key=state.key("scale"), help=about
     )
-    return {"weights": given if weights == GIVEN else weights, "scale": scale, **_stop(now, tasks)}
+    scaled = {} if scale == AUTO else {"scale": scale}
+    return {"weights": given if weights == GIVEN else weights, **scaled, **_stop(now, tasks)}
 
 
 def _stop(selection: SelectionSpec, tasks: list[str]) -> dict[str, Any]:

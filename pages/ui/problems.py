@@ -62,8 +62,8 @@ def understanding(store: Store, spec: DataSpec) -> Understanding:
 
 def resolved(store: Store, spec: ExperimentSpec) -> ExperimentSpec:
     """The experiment with everything spelled out. Raises UserError."""
-    left_open = "" if "stop" in spec.selection.model_fields_set else " stop"  # its hash does not tell
-    return _resolved(f"{spec.id}{left_open}", spec, store)
+    said = sorted(spec.selection.model_fields_set)  # the rest is left to the data, which its hash does not tell
+    return _resolved(f"{spec.id} {said}", spec, store)
 
 
 @st.cache_data(max_entries=64, show_spinner=False)

@@ -138,11 +138,8 @@ def change(**values: Any) -> None:
 
 
 def said_of(spec: ExperimentSpec) -> dict[str, Any]:
-    """A spec as plain values that mean the same: early stopping that was left to the data stays so."""
-    values = spec.model_dump(mode="json")
-    if "stop" not in spec.selection.model_fields_set:
-        del values["selection"]["stop"]
-    return values
+    """A spec as plain values that mean the same: early stopping or a scale that was left to the data stays so."""
+    return {**spec.model_dump(mode="json"), "selection": spec.selection.model_dump(mode="json", exclude_unset=True)}
 
 
 def add_arm(scheme: str) -> None:
