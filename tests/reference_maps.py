@@ -32,8 +32,7 @@ def map_loss(task: TaskSpec, output: Tensor, target: Tensor) -> Tensor | None:
 def image_loss(task: TaskSpec, output: Tensor, target: Tensor) -> Tensor:
     """Objectness of every cell, box and class of every object."""
     cells, wanted = output.reshape(task.places, -1), target.reshape(task.places, 6)
-    objectness = [F.binary_cross_entropy_with_logits(cell[0], want[0]) for cell, want in zip(cells, wanted, strict=True)]
-    total = task.object_weight * torch.stack(objectness).mean()
+    total = task.object_weight * F.binary_cross_entropy_with_logits(cells[:, 0], wanted[:, 0])
     objects = [place for place in range(task.places) if wanted[place, 0] == 1]
     for place in objects:
         true, guess = box(task, place, wanted[place, 1:5]), box(task, place, torch.sigmoid(cells[place, 1:5]))

@@ -66,7 +66,7 @@ def test_a_leak_and_twins_of_a_table_are_told_before_anything_is_trained(store: 
     rows = [[*row, str(2 * float(row[4]))] for row in plain(100)]
     app = with_table(store, to_csv([*rows, *rows], (*HEADER, "again")))
     told = " ".join(one.value for one in app.warning).replace("\\", "")
-    assert '"again" alone predicts "price" almost perfectly' in told
+    assert '"again" alone predicts "price"' in told
     assert "A training row has the same or nearly the same features as" in told
     assert "use as group" in told
     assert not any("Rows in more than one split" in one.value for one in app.subheader)  # said above already
