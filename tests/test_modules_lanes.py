@@ -68,7 +68,7 @@ def losses_of(net: Net, shared: Tensor, targets: dict[str, Tensor]) -> dict[str,
 
 
 def criterion_for(arm: ArmSpec, net: Net, seed: int) -> MultiTaskLoss:
-    wrappers = arm.model_dump(exclude={"scheme", "settings", "preset", "gradients"})
+    wrappers = arm.model_dump(exclude={"scheme", "settings", "preset", "gradients", "tasks"})
     known: dict[str, Any] = {"lr": 0.01, "steps_per_epoch": 6, "labelled": problem().availability(0), "dtype": torch.float64}
     return MultiTaskLoss(TASKS, arm.scheme, arm.settings, seed=seed, parameters=net.trunk, **known, **wrappers)
 

@@ -20,7 +20,7 @@ from jaxtyping import Bool, Float, Int
 
 from mtl_core.data.associations import pearson, ranks
 from mtl_core.data.columns import Column
-from mtl_core.data.limits import MAX_LEVELS
+from mtl_core.data.limits import FEW_LEVELS
 from mtl_core.data.names import shown
 from mtl_core.data.targets import Target
 
@@ -109,7 +109,7 @@ def gives_away(feature: Column, target: Target, sample: Int[np.ndarray, " sample
             else _grouped(feature, target, 2 * len(sample))
         )
         if grouped:
-            return "value" if feature.distinct <= MAX_LEVELS else "group"
+            return "value" if feature.distinct <= FEW_LEVELS else "group"
     seen = np.isfinite(labels)
     gaps = ~known[seen]
     if _PAIRED <= gaps.sum() <= gaps.size - _PAIRED and one_label_each(gaps.astype(float), labels[seen], classes=classes):
