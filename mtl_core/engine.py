@@ -134,7 +134,7 @@ class Training:
         scheme = self.runs[seat].arm.scheme
         why = f'{scheme} needs positive losses; task "{self.problem.tasks[task].name}" is {loss:.3g} at step {self.steps}'
         self.outcome.end(seat, "failed", why, self.epoch, self.steps)
-        self.live.frozen[lane] = True
+        self.live.out[lane] = True
 
     def _end_epoch(self, sums: EpochSums) -> EpochRecord:
         """Evaluate on validation, keep best parameters, stop lanes, and write the epoch down."""

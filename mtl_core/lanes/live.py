@@ -54,8 +54,8 @@ class Step(NamedTuple):
     signals: Signals
     weighed: Weighed
     labels: Float[Tensor, "lanes tasks"]
-    idle: Bool[Tensor, " lanes"]  # lanes that did not move: frozen, or without any task
-    diverged: list[int]  # lanes in which no labelled task has a finite loss (and gradient), from this step on frozen
+    idle: Bool[Tensor, " lanes"]  # lanes that did not move: out, or without any task
+    diverged: list[int]  # lanes in which no labelled task has a finite loss (and gradient), out from this step on
 
 
 @dataclass
@@ -79,7 +79,7 @@ class LiveLanes:
         self.elements = _owners([task.elements for task in self.tasks], device)  # task of each loss element
         self.outputs = _owners([task.outputs for task in self.tasks], device)  # of each output of the model
         self.heads = _owners(self.shape.heads, device)  # of each output of a head at a place of the trunk's map
-        self.frozen = torch.zeros(len(self.flat), dtype=torch.bool, device=device)
+        self.out = torch.zeros(len(self.flat), dtype=torch.bool, device=device)
         self.sections = sections(self.arms)
         self.by_weights = min((one.first for one in self.sections if one.gradients == "shared"), default=len(self.arms))
         unweighted = torch.tensor([arm.head_gradients == "unweighted" for arm in self.arms], device=device)
@@ -101,7 +101,7 @@ class LiveLanes:
 
     def step(self, batch: Batch) -> Step:
         """Forward, weigh, backward, optimize. What a task's absence takes out of the step keeps its parameters: its head,
-        and with no task at all (or in a frozen lane) the trunk."""
+        and with no task at all (or in a lane that is out) the trunk."""
         mine = self._of(batch, slice(None))
         revisited = self._revisited()
         done, losses, slopes = self._forward(mine, self.model, learn=True)
@@ -184,7 +184,7 @@ class LiveLanes:
     def _signals(self, losses: Tensor, slopes: Tensor, batch: Batch) -> tuple[Signals, Tensor, list[int]]:
         """What schemes may see, the slopes of the tasks that take part, and the lanes that diverge now."""
         finite = losses.isfinite()
-        available = (batch.labels > 0) & finite & ~self.frozen.unsqueeze(-1)
+        available = (batch.labels > 0) & finite & ~self.out.unsqueeze(-1)
         signals = Signals(torch.where(available, losses, 0.0), available, batch.shares)
         if bool(finite.all()):  # the usual case
             return signals, slopes, []
@@ -194,9 +194,9 @@ class LiveLanes:
         return signals, kept, self._break_down(available, ~finite, batch)
 
     def _break_down(self, available: Tensor, broken: Tensor, batch: Batch) -> list[int]:
-        """Freeze the lanes that a task without a finite loss or gradient leaves without any."""
-        gone = ((batch.labels > 0) & broken).any(-1) & ~available.any(-1) & ~self.frozen
-        self.frozen |= gone
+        """Take out the lanes that a task without a finite loss or gradient leaves without any."""
+        gone = ((batch.labels > 0) & broken).any(-1) & ~available.any(-1) & ~self.out
+        self.out |= gone
         return gone.nonzero().flatten().tolist()
 
     def select(self, keep: Bool[Tensor, " lanes"]) -> LiveLanes:
