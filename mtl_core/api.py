@@ -110,6 +110,11 @@ def _with_trunk(spec: ExperimentSpec, trunk: Callable[[], nn.Module], store: Sto
 
     if spec.training.trunk not in (None, "module"):
         raise SpecError(f"trunk is a module of your own, and training.trunk says {spec.training.trunk}; leave one of them out.")
+    for option in ("hidden", "channels", "dropout", "layer_norm"):
+        if getattr(spec.training, option):
+            raise SpecError(
+                f"training.{option} belongs to a built-in trunk, and trunk is a module of your own; leave one of them out."
+            )
     problem = load(spec.data, store.get_table)
     name = make_known(trunk, problem.input_shape or (problem.features.shape[1],))
     return spec.model_copy(update={"training": spec.training.model_copy(update={"trunk": "module", "module": name})})

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from mtl_core.errors import SpecError
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
 
 @dataclass(frozen=True)
@@ -55,43 +55,79 @@ def is_known(name: str) -> bool:
 
 def make_known(factory: Callable[[], nn.Module], input_shape: tuple[int, ...]) -> str:
     """The name under which specs may use the modules that `factory()` makes. Raises SpecError for those that cannot be lanes."""
-    import torch
-    from torch import nn
-
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)  # so that equal factories make equal modules, which the digest takes in
-        module = factory()
-    if not isinstance(module, nn.Module):
-        raise SpecError(f"trunk is a function that returns a new nn.Module at each call, not a {type(module).__name__}.")
+    module = _made(factory)
     _check(module)
-    with torch.no_grad():
-        try:
-            found = module.eval()(torch.zeros(2, *input_shape))
-        except (RuntimeError, ValueError, TypeError) as error:
-            raise SpecError(
-                f"The trunk cannot take rows of shape {list(input_shape)}: {str(error).splitlines()[0][:200]}"
-            ) from error
-    if not isinstance(found, torch.Tensor) or found.dim() < 2 or len(found) != 2:
-        raise SpecError("The trunk must return one tensor, [rows, width] or [rows, width, places...].")
+    found = _tried(module, input_shape)
     kind = re.sub(r"\W+", "_", type(module).__name__)
     name = f"{kind}-{_digest(module)}"
     shapes = tuple(tuple(part.shape) for part in module.parameters())
-    if not shapes:
-        raise SpecError("The trunk has no parameters, so the tasks would share nothing that is trained.")
     _KNOWN[name] = OwnTrunk(name, factory, shapes, found.shape[1], tuple(found.shape[2:]), module)
     return name
+
+
+def _made(factory: Any) -> nn.Module:
+    """A module as the factory makes it; equal factories make equal modules, which the digest takes in."""
+    import torch
+    from torch import nn
+
+    wanted = "trunk is a function (or class) without arguments that returns a new nn.Module at each call"
+    if isinstance(factory, nn.Module) or not callable(factory):
+        raise SpecError(f"{wanted}, not a {type(factory).__name__}.")
+    try:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            module, another = factory(), factory()
+    except TypeError as error:
+        raise SpecError(f"{wanted}: {str(error).splitlines()[0][:200]}.") from error
+    if not isinstance(module, nn.Module):
+        raise SpecError(f"{wanted}, not a {type(module).__name__}.")
+    if module is another:
+        raise SpecError(f"{wanted}; this one returns the same module again.")
+    return module
+
+
+def _tried(module: nn.Module, input_shape: tuple[int, ...]) -> Tensor:
+    """What the module makes of two rows, `[2, width, *places]`, mapped over two lanes as in training, with its reverse pass."""
+    import torch
+
+    names = [name for name, _ in module.named_parameters()]
+
+    def one(*values: Tensor) -> Any:
+        *parts, rows = values
+        return torch.func.functional_call(module.train(), dict(zip(names, parts, strict=True)), (rows,))
+
+    pieces = [torch.stack([part.detach().float()] * 2).requires_grad_() for part in module.parameters()]
+    try:
+        found = torch.vmap(one)(*pieces, torch.zeros(2, 2, *input_shape))
+        torch.autograd.grad(found.sum(), pieces, allow_unused=True)
+    except Exception as error:  # whatever a module of somebody's own may raise
+        why = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
+        raise SpecError(f"The trunk cannot be run as lanes on rows of shape {list(input_shape)}: {why}") from error
+    if found.dim() < 3 or found.shape[1] != 2:
+        raise SpecError("The trunk must return one tensor, [rows, width] or [rows, width, places...].")
+    tried: Tensor = found[0]
+    return tried
 
 
 def _check(module: nn.Module) -> None:
     from torch import nn
 
+    parameters = list(module.parameters())
+    if not parameters:
+        raise SpecError("The trunk has no parameters, so the tasks would share nothing that is trained.")
     for part in module.modules():
         if isinstance(part, nn.modules.batchnorm._BatchNorm):
             raise SpecError("The trunk has batch norm, which mixes the rows of a batch; take nn.GroupNorm or nn.LayerNorm.")
         if isinstance(part, nn.modules.dropout._DropoutNd) and part.p > 0:
             raise SpecError("The trunk has dropout, which draws without a run's seed; take it out of the module.")
-    if any(not part.is_floating_point() for part in module.parameters()):
+    if any(isinstance(part, nn.parameter.UninitializedParameter) for part in parameters):
+        raise SpecError("The trunk has lazy layers, whose sizes are not known before they are run; give them their sizes.")
+    if any(not part.is_floating_point() for part in parameters):
         raise SpecError("The trunk has parameters that are no real numbers.")
+    if not all(part.requires_grad for part in parameters):
+        raise SpecError(
+            "Parameters of the trunk have requires_grad False; to freeze a trunk, say it in a phase: frozen: [trunk]."
+        )
 
 
 def _digest(module: nn.Module) -> str:

@@ -469,3 +469,8 @@ def test_multi_digits_says_that_its_images_are_real_and_composed() -> None:
     problem = small("multi_digits")
     assert not problem.synthetic
     assert "composed" in problem.warnings[0]
+
+
+@everywhere
+def test_no_knob_has_the_name_of_something_that_belongs_to_a_file(name: str) -> None:
+    assert not set(SCENARIOS[name].knobs) & set(DataSpec.model_fields), "it could not be written beside the scenario"

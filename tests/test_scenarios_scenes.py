@@ -14,7 +14,7 @@ from mtl_core.data.scenarios.scenes import CLASSES
 from mtl_core.data.scenarios.shapes import BEHIND, FAR, NEAR, SHAPES, SIDE, Objects, Scenes, draw, edges, mask, objects, offsets
 from mtl_core.problem import Problem
 
-CLEAN = {"noise": 0.0, "ignore": 0.0, "invalid": 0.0, "depth_noise": 0.0}
+CLEAN = {"noise": 0.0, "unlabelled_edges": 0.0, "invalid": 0.0, "depth_noise": 0.0}
 PIXELS = np.arange(SIDE, dtype=np.float32) + 0.5
 
 
@@ -95,7 +95,7 @@ def test_the_instance_targets_are_x_and_y_in_pixels_place_after_place() -> None:
 
 
 def test_only_pixels_at_the_edge_of_an_object_lack_a_class() -> None:
-    whole, holes = small(**CLEAN), small(**{**CLEAN, "ignore": 0.5})
+    whole, holes = small(**CLEAN), small(**{**CLEAN, "unlabelled_edges": 0.5})
     missing = np.isnan(maps(holes, "semantic")[..., 0])
     truth = maps(whole, "semantic")[..., 0]
     np.testing.assert_array_equal(truth[~missing], maps(holes, "semantic")[..., 0][~missing])

@@ -552,12 +552,52 @@ class Drops(nn.Module):
         return self.layer(x)
 
 
+class Draws(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(4, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return nn.functional.dropout(self.layer(x), 0.5, training=self.training)
+
+
+class Overwrites(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(8, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.tanh(self.layer(x.mul_(3.0)))
+
+
+def test_a_module_that_writes_to_its_input_changes_nobodys_data(tmp_path: Path) -> None:
+    data = {"scenario": "noise_and_scale", "samples": 300}
+    found = mtl_core.compare(data, {"a": "equal"}, seeds=1, store=tmp_path / "s.sqlite", trunk=Overwrites, training={"epochs": 3})
+    losses = found.comparison.column("validation", "task_1", "loss")[:, 0]
+    result = found.comparison.runs[0].result
+    assert result is not None
+    again = result.metrics["final"]["validation"]["task_1"]["loss"]
+    assert losses[-1] == pytest.approx(again, rel=1e-5)
+
+
+def test_options_of_built_in_trunks_do_not_go_with_a_module_of_ones_own(tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match="dropout belongs to a built-in trunk"):
+        mtl_core.compare("osint", {"a": "equal"}, store=tmp_path / "s.sqlite", trunk=Overwrites, training={"dropout": 0.2})
+
+
 @pytest.mark.parametrize(
     ("factory", "words"),
     [
         (lambda: nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3)), "has batch norm"),
         (Drops, "has dropout"),
-        (lambda: nn.Linear(5, 3), "cannot take rows of shape"),
+        (lambda: nn.Linear(5, 3), "cannot be run as lanes on rows of shape"),
+        (Draws, "cannot be run as lanes on rows of shape"),
+        (lambda: nn.LazyLinear(3), "has lazy layers"),
+        (lambda: nn.Linear(4, 3).requires_grad_(requires_grad=False), "to freeze a trunk, say it in a phase"),
+        (nn.Linear(4, 3), "returns a new nn.Module at each call, not a Linear"),
+        ("mlp", "returns a new nn.Module at each call, not a str"),
+        (lambda x: x, "returns a new nn.Module at each call: "),
+        (functools.partial({"m": nn.Linear(4, 3)}.get, "m"), "returns the same module again"),
         (nn.ReLU, "has no parameters"),
         (lambda: 3, "returns a new nn.Module at each call, not a int"),
     ],

@@ -185,13 +185,14 @@ def _group_norm(maps: Tensor, scale: Float[Tensor, "lanes channels"], offset: Fl
 
 def _own(shape: Shape, pieces: Sequence[Tensor], features: Tensor) -> Tensor:
     module = own_trunk(shape.module).module
+    module.train(torch.is_grad_enabled())
     names = [name for name, _ in module.named_parameters()]
     buffers = {name: value.to(pieces[0]) if value.is_floating_point() else value for name, value in module.named_buffers()}
 
     def one(*values: Tensor) -> Tensor:
         *parts, rows = values
         given = {**dict(zip(names, parts, strict=True)), **buffers}
-        found: Tensor = torch.func.functional_call(module, given, (rows,))
+        found: Tensor = torch.func.functional_call(module, given, (rows.clone(),))  # a module may write to its input
         return found
 
     rows = features.unflatten(-1, shape.input_shape) if shape.input_shape else features

@@ -13,7 +13,7 @@ Synthetic throughout. A picture of 32 × 32 pixels shows 1 to `shapes` flat shap
     haze            v c + (1 − v) · 0.8 with v = 1 − haze · (1 − d)
     pixel           the colour plus `noise` · N(0, 1), kept from 0 to 1
 
-    semantic        class of the pixel, background first; no label, with probability `ignore`, on pixels at the edge of an object
+    semantic        class of the pixel, background first; no label, with probability `unlabelled_edges`, on pixels at the edge of an object
     instance        instance_unit · (centre − pixel), x then y, in pixels; the centre is the centroid of the shape's visible
                     pixels; no label on the background
     depth           depth_unit · (d + depth_noise · N(0, 1)); no label, with probability `invalid`, on squares of 4 × 4 pixels
@@ -69,7 +69,7 @@ def _load(
     semantic_labels: float,
     instance_labels: float,
     depth_labels: float,
-    ignore: float,
+    unlabelled_edges: float,
     invalid: float,
     depth_noise: float,
     instance_unit: float,
@@ -84,7 +84,7 @@ def _load(
     shown = {name: reveal(rng, split, share) for name, share in shares.items()}
     measured = scenes.depth + depth_noise * rng.standard_normal(scenes.depth.shape)
     maps = {
-        "semantic": np.where(edges(scenes.instance) & (rng.random(scenes.kind.shape) < ignore), np.nan, scenes.kind),
+        "semantic": np.where(edges(scenes.instance) & (rng.random(scenes.kind.shape) < unlabelled_edges), np.nan, scenes.kind),
         "instance": instance_unit * offsets(scenes.instance),
         "depth": np.where(patches(rng, samples, SIDE, BLOCK, invalid), np.nan, depth_unit * measured),
     }
@@ -148,7 +148,7 @@ SCENES = Scenario(
         "semantic_labels": Knob(1.0, 0.02, 1.0, _LABELS.format("semantic")),
         "instance_labels": Knob(1.0, 0.02, 1.0, _LABELS.format("instance")),
         "depth_labels": Knob(1.0, 0.02, 1.0, _LABELS.format("depth")),
-        "ignore": Knob(0.5, 0.0, 1.0, "Share of the pixels at edges whose class is not labelled."),
+        "unlabelled_edges": Knob(0.5, 0.0, 1.0, "Share of the pixels at edges whose class is not labelled."),
         "invalid": Knob(0.15, 0.0, 0.9, "Share of the picture, in squares of 4 x 4 pixels, without a measured depth."),
         "depth_noise": Knob(0.05, 0.0, 0.5, "Noise of measured inverse depth; shapes lie between 0.3 and 1."),
         "instance_unit": Knob(1.0, 0.01, 100.0, "Unit of instance: offsets in pixels are multiplied by it."),
