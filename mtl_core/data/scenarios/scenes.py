@@ -13,7 +13,7 @@ Synthetic throughout. A picture of 32 × 32 pixels shows 1 to `shapes` flat shap
     haze            v c + (1 − v) · 0.8 with v = 1 − haze · (1 − d)
     pixel           the colour plus `noise` · N(0, 1), kept from 0 to 1
 
-    semantic        class of the pixel, background first; no label, with probability `unlabelled_edges`, on pixels at the edge of an object
+    semantic        class of the pixel, background first; at the edge of an object no label, with probability `unlabelled_edges`
     instance        instance_unit · (centre − pixel), x then y, in pixels; the centre is the centroid of the shape's visible
                     pixels; no label on the background
     depth           depth_unit · (d + depth_noise · N(0, 1)); no label, with probability `invalid`, on squares of 4 × 4 pixels
