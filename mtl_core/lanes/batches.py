@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from mtl_core.lanes.live import Batch
+from mtl_core.lanes.live import Batch, owners
 from mtl_core.lanes.rng import batch_order, generator
 from mtl_core.lanes.tensors import Rows, Tensors
 
@@ -47,18 +48,18 @@ class Batches:
         features, targets, valid, outputs = (part.index_select(0, rows.flatten()).unflatten(0, rows.shape) for part in parts)
         labels = valid.sum(1) @ member
         each = labels.clamp(min=1).reciprocal()
-        weights = valid * each.repeat_interleave(self._elements, 1).unsqueeze(1)
-        output_weights = outputs * each.repeat_interleave(self._outputs, 1).unsqueeze(1)
+        weights = valid * each.index_select(1, self._elements).unsqueeze(1)
+        output_weights = outputs * each.index_select(1, self._outputs).unsqueeze(1)
         elements = member.sum(0) * rows.shape[1]
         return Batch(features, targets, weights, output_weights, labels, labels / elements, self._keep(rows.shape[1], step))
 
-    @property
-    def _elements(self) -> Tensor:
-        return torch.tensor(self.data.elements, device=self.rows.features.device)
+    @cached_property
+    def _elements(self) -> Int[Tensor, " elements"]:
+        return owners(self.data.elements, self.rows.features.device)
 
-    @property
-    def _outputs(self) -> Tensor:
-        return torch.tensor(self.data.outputs, device=self.rows.features.device)
+    @cached_property
+    def _outputs(self) -> Int[Tensor, " outputs"]:
+        return owners(self.data.outputs, self.rows.features.device)
 
     def _keep(self, rows: int, step: int) -> Float[Tensor, "seeds rows units"] | None:
         """0 for what is dropped, else 1/(1 - dropout), in each seed's own draw of the step."""

@@ -76,9 +76,9 @@ class LiveLanes:
         self.flat = self.optimizer.flat
         self.model = Model(self.shape, self.flat, self.optimizer.gradient)
         device = self.flat.device
-        self.elements = _owners([task.elements for task in self.tasks], device)  # task of each loss element
-        self.outputs = _owners([task.outputs for task in self.tasks], device)  # of each output of the model
-        self.heads = _owners(self.shape.heads, device)  # of each output of a head at a place of the trunk's map
+        self.elements = owners([task.elements for task in self.tasks], device)  # task of each loss element
+        self.outputs = owners([task.outputs for task in self.tasks], device)  # of each output of the model
+        self.heads = owners(self.shape.heads, device)  # of each output of a head at a place of the trunk's map
         self.out = torch.zeros(len(self.flat), dtype=torch.bool, device=device)
         self.sections = sections(self.arms)
         self.by_weights = min((one.first for one in self.sections if one.gradients == "shared"), default=len(self.arms))
@@ -210,6 +210,6 @@ class LiveLanes:
         return less
 
 
-def _owners(widths: Sequence[int], device: torch.device) -> Int[Tensor, " units"]:
+def owners(widths: Sequence[int], device: torch.device) -> Int[Tensor, " units"]:
     """Which task each of the units belongs to that lie side by side, task after task."""
     return torch.arange(len(widths), device=device).repeat_interleave(torch.tensor(widths, device=device))
