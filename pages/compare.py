@@ -36,7 +36,7 @@ with verdict, guard():
         st.warning(plain(sentence))
 shown_arms = strip.arms_to_draw(comparison)
 live.watch(store, comparison, progress, shown_arms)
-st.caption(strip.legend(comparison))
+st.caption(strip.legend(comparison, shown_arms))
 if comparison.runs and not running:
     with verdict:
         results.tell(comparison)

@@ -9,7 +9,7 @@ import pytest
 from comparisons import EIGHT, comparison, with_extra, with_run
 from scipy import stats
 
-from mtl_core.analysis import curves, loss_shares, recorded, task_curves
+from mtl_core.analysis import curves, loss_shares, outside, recorded, task_curves
 from mtl_core.analysis.curves import smooth
 from mtl_core.records import Channel, Comparison
 
@@ -59,20 +59,62 @@ def test_an_added_diverged_run_changes_no_curve_and_no_axis(value: float) -> Non
     assert "1 of 9 runs diverged" in after.notes[0]
 
 
+FALLING = np.linspace(2.0, 1.0, 5)[:, None] * np.ones(16)  # the first eight runs are the arm learned's
+
+
 def test_a_run_on_its_way_to_diverging_does_not_bend_the_axis() -> None:
-    falling = np.linspace(2.0, 1.0, 5)[:, None] * np.ones(16)
-    wild = falling.copy()
+    wild = FALLING.copy()
     wild[:, 3] = [2.0, 50.0, 1e4, 1e8, 1e20]
-    axis = curves(with_column(comparison(EIGHT), CRITERION, wild), CRITERION).axis
-    assert axis == pytest.approx((1.0, 4.0))
-    assert curves(with_column(comparison(EIGHT), CRITERION, falling), CRITERION).axis == pytest.approx((1.0, 2.0))
+    wilder = wild.copy()
+    wilder[:, 3] = [2.0, 50.0, 1e8, 1e12, 1e30]
+    one, other = (curves(with_column(comparison(EIGHT), CRITERION, values), CRITERION) for values in (wild, wilder))
+    assert one.axis == other.axis
+    assert one.axis is not None
+    assert one.axis[0] == 1.0
+    assert 2.0 <= one.axis[1] <= 5.0  # the others keep a quarter of the panel
+    assert curves(with_column(comparison(EIGHT), CRITERION, FALLING), CRITERION).axis == pytest.approx((1.0, 2.0))
+
+
+def test_an_arm_that_runs_away_with_all_its_runs_does_not_bend_the_axis_and_is_named() -> None:
+    away = FALLING.copy()
+    away[:, :8] = np.array([2.0, 50.0, 1e4, 1e8, 1e12])[:, None]
+    panel = curves(with_column(comparison(EIGHT), CRITERION, away), CRITERION)
+    assert panel.axis is not None
+    assert panel.axis[1] <= 5.0
+    assert outside([panel]) == "Beyond the axis, in part: learned in fixed criterion (validation)."
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        pytest.param(1 + 0.04 * np.linspace(0, 1, 5), id="4 % worse than in the first epoch"),
+        pytest.param([1.0, 0.999, 1.02, 1.03, 1.05], id="the first epoch is nearly the best"),
+        pytest.param([1.0, 0.4, 0.5, 0.7, 1.9], id="overfitting to twice the start"),
+        pytest.param([0.0, 0.1, 0.2, 0.3, 0.4], id="from 0"),
+        pytest.param([-3.0, -2.0, -1.0, 0.0, 1.0], id="across 0"),
+        pytest.param([3.0, 3.0, 3.0, 3.0, 3.0], id="flat"),
+    ],
+)
+@pytest.mark.parametrize("both", [True, False])
+def test_ordinary_lines_stay_inside_whole(line: list[float], *, both: bool) -> None:
+    values = np.array(line)[:, None] * np.ones(16)
+    if not both:  # the other arm stays where it begins
+        values[:, 8:] = values[0, 8:] + 0.1 * np.ptp(values) * np.linspace(0, -1, 5)[:, None]
+    if both or values.min() > 0.1:
+        panel = curves(with_column(comparison(EIGHT), CRITERION, values), CRITERION)
+        assert panel.axis == (pytest.approx(values.min()), pytest.approx(values.max()))
+        assert outside([panel]) == ""
 
 
 def test_the_axis_of_what_rises_is_bounded_below() -> None:
     channel = Channel("validation", "price", "r2")
     rising = np.linspace(0.1, 0.9, 5)[:, None] * np.ones(16)
     rising[2, 0] = -1e9
-    assert curves(with_column(comparison(EIGHT), channel, rising), channel).axis == pytest.approx((0.1 - 1.6, 0.9))
+    panel = curves(with_column(comparison(EIGHT), channel, rising), channel)
+    assert panel.axis is not None
+    assert -3.0 <= panel.axis[0] <= 0.1
+    assert panel.axis[1] == 0.9
+    assert panel.outside == ("learned",)
 
 
 def test_seeds_in_another_order_draw_the_same_figure() -> None:
@@ -137,6 +179,13 @@ def test_panels_exist_for_what_was_recorded() -> None:
 def test_the_takeaway_says_arms_seeds_and_where_they_end() -> None:
     takeaway = curves(comparison(EIGHT), CRITERION).takeaway
     assert takeaway.startswith("fixed criterion (validation), mean over 8 seeds: learned goes from 36 to 40 at epoch 5")
+
+
+def test_the_takeaway_claims_no_mean_of_one_seed_and_no_one_number_for_all() -> None:
+    alone = comparison({arm: {task: v[:1] for task, v in tasks.items()} for arm, tasks in EIGHT.items()})
+    assert curves(alone, CRITERION).takeaway.startswith("fixed criterion (validation), 1 seed: learned goes")
+    fewer = with_run(comparison(EIGHT), 0, "diverged", "diverged at step 3")
+    assert "mean over 7 to 8 seeds" in curves(fewer, CRITERION).takeaway
 
 
 def test_the_dominating_task_is_named_with_its_share() -> None:

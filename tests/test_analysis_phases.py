@@ -69,14 +69,17 @@ def test_one_phase_is_told_without_a_last_one() -> None:
 def test_an_objective_over_more_tasks_in_a_later_phase_stays_on_the_axis() -> None:
     """A task that joins makes the sum larger: that is a phase, not a run that gets away."""
     total = Channel("validation", "", "learned_total")
-    values = np.concatenate([np.linspace(1.0, 0.9, 2), np.linspace(9.0, 8.0, 3)])
+    values = np.concatenate([np.linspace(1.0, 0.9, 17), np.linspace(9.0, 8.0, 3)])
     joined, away = (
-        comparison(EIGHT, spec(training={"phases": phases})) for phases in ([{"epochs": 2}, {"epochs": 3}], [{"epochs": 5}])
+        comparison(EIGHT, spec(training={"phases": phases}), epochs=20)
+        for phases in ([{"epochs": 17}, {"epochs": 3}], [{"epochs": 20}])
     )
     for given in (joined, away):
         given.history[:, :, given.channels.index(total)] = values[:, None]
     assert curves(joined, total).axis == (0.9, 9.0)
-    assert curves(away, total).axis == (0.9, pytest.approx(1.2))
+    cut = curves(away, total).axis
+    assert cut is not None
+    assert cut[1] < 3.0
 
 
 def test_verdict_and_report_state_the_phases_as_a_condition() -> None:

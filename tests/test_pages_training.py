@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from mtl_core.data.scenarios import SCENARIOS
 from mtl_core.errors import SpecError
 from mtl_core.links import to_link
 from mtl_core.problem import Problem
-from mtl_core.records import Comparison
+from mtl_core.records import Channel, Comparison
 from mtl_core.resolving import resolve
 from mtl_core.specs import ExperimentSpec, PhaseSpec, TrainingSpec, parse_experiment, single_task_arms
 from mtl_core.store import Store
@@ -351,3 +352,25 @@ def problem(request: pytest.FixtureRequest) -> tuple[str, Problem]:
 def test_the_arms_of_every_preset_are_allowed_on_every_scenario(problem: tuple[str, Problem], preset: str) -> None:
     scenario, loaded = problem
     assert resolve(parse_experiment({**PRESETS[preset], "data": {"scenario": scenario}}), loaded).training.epochs
+
+
+def test_the_legend_counts_seeds_as_they_are() -> None:
+    one, many = (strip.legend(drawn_comparison(seeds=seeds)).replace("\\", "") for seeds in (1, 8))
+    assert "Lines: one seed, so without a band." in one
+    assert "N = " not in one
+    assert "median" not in one
+    assert "Lines: mean over 8 seeds. Band: 95 % t interval of the mean over seeds, N = 8." in many
+    given = drawn_comparison(seeds=3)
+    lost = replace(given, runs=(replace(given.runs[0], status="diverged"), *given.runs[1:]))
+    assert "Lines: mean over the seeds that count (learned 2, fixed 3). Band: 95 %" in strip.legend(lost).replace("\\", "")
+
+
+def test_the_legend_names_what_leaves_its_axis_of_the_arms_drawn() -> None:
+    given = drawn_comparison(seeds=2)
+    away = given.history.copy()
+    place = given.channels.index(Channel("validation", "regime", "loss"))
+    away[5:, :2, place] = 1e6
+    cut = replace(given, history=away)
+    assert "Beyond the axis" not in strip.legend(given)
+    assert "Beyond the axis, in part: learned in regime: validation loss." in strip.legend(cut).replace("\\", "")
+    assert "Beyond the axis" not in strip.legend(cut, ["fixed"])

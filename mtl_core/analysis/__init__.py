@@ -19,13 +19,14 @@
 Everything can be asked at any moment: what is not there yet is NaN, 0 or empty. `wording` writes numbers for people.
 """
 
+from mtl_core.analysis.axes import outside
 from mtl_core.analysis.curves import Curve, Curves, Mark, curves, lost_runs, marks, recorded, task_curves
 from mtl_core.analysis.frames import history_frame, metrics_frame
 from mtl_core.analysis.labels import TakingPart, taking_part
 from mtl_core.analysis.metrics import Cell, MetricRow, MetricTable, beaten, headline, metric_table
 from mtl_core.analysis.parts import sums_note, trained
 from mtl_core.analysis.phases import Span, phases_sentence, spans
-from mtl_core.analysis.runs import Endings, direction, ending_notes, endings, nothing_counted
+from mtl_core.analysis.runs import Endings, counted, direction, ending_notes, endings, nothing_counted
 from mtl_core.analysis.score import Score, ScorePart, score
 from mtl_core.analysis.seeds import Difference, Estimate
 from mtl_core.analysis.selection import ArmSelection, Regret, Selection, selection
@@ -57,6 +58,7 @@ __all__ = [
     "Trajectories",
     "Verdict",
     "beaten",
+    "counted",
     "curves",
     "direction",
     "ending_notes",
@@ -70,6 +72,7 @@ __all__ = [
     "metric_table",
     "metrics_frame",
     "nothing_counted",
+    "outside",
     "phases_sentence",
     "recorded",
     "report",

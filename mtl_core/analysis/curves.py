@@ -14,6 +14,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
+from mtl_core.analysis.axes import limits, with_margin
 from mtl_core.analysis.parts import summable, sums_note
 from mtl_core.analysis.phases import spans
 from mtl_core.analysis.runs import LOST, direction, ending_notes
@@ -75,6 +76,14 @@ class Curves:
     takeaway: str  # alternative text
 
     @property
+    def outside(self) -> tuple[str, ...]:
+        """Arms whose mean leaves the axis in some epoch."""
+        if self.axis is None:
+            return ()
+        low, high = with_margin(self.axis)
+        return tuple(one.arm for one in self.curves if ((one.mean < low) | (one.mean > high)).any())
+
+    @property
     def empty(self) -> bool:
         """Nothing to draw yet."""
         return not self.curves
@@ -110,7 +119,9 @@ def curves(
         band=BAND_WORDS[band],
         curves=seen,
         marks=marks(comparison),
-        axis=_axis(seen, sense, [span.first for span in spans(comparison.spec.training)] or [1]),
+        axis=limits(
+            [(one.epochs, one.runs) for one in seen], sense, [span.first for span in spans(comparison.spec.training)] or [1]
+        ),
         notes=(*ending_notes(comparison), *_left_out(comparison, channel)),
         takeaway=_takeaway(channel, seen),
     )
@@ -210,30 +221,14 @@ def _spaced(epochs: int, points: int | None) -> Int[np.ndarray, " points"]:
     return np.unique(np.linspace(0, epochs - 1, max(points, 2)).round().astype(int))
 
 
-def _axis(seen: Sequence[Curve], sense: int, starts: Sequence[int]) -> tuple[float, float] | None:
-    """Limits that hold everything, except beyond three times the span below (above) the worst first point of a phase.
-
-    Training that works improves on the first epoch of a phase (`starts`): what gets far worse than any of them runs away.
-    """
-    if not seen or sense == 0:
-        return None
-    every = np.concatenate([-sense * curve.runs.ravel() for curve in seen])
-    values = every[np.isfinite(every)]
-    begun = [c.mean[np.isfinite(c.mean) & (c.epochs >= start)][:1] for c in seen for start in starts]
-    first = max((float(-sense * v) for values in begun for v in values), default=math.nan)
-    if not values.size or not math.isfinite(first):
-        return None
-    best = float(values.min())
-    worst = min(float(values.max()), first + 2 * max(first - best, abs(first) * 1e-3))
-    return (best, worst) if sense < 0 else (-worst, -best)
-
-
 def _takeaway(channel: Channel, seen: Sequence[Curve]) -> str:
     if not seen:
         return f"{title(channel)}: nothing recorded yet."
     ends = [_ending(curve) for curve in seen]
-    seeds = max(int(curve.n.max()) for curve in seen)
-    return f"{title(channel)}, mean over {count(seeds, 'seed')}: {'; '.join(ends)}."
+    seeds = sorted({int(curve.n.max()) for curve in seen})
+    several = f"{seeds[0]} to {count(seeds[-1], 'seed')}" if len(seeds) > 1 else count(seeds[0], "seed")
+    over = several if seeds == [1] else f"mean over {several}"
+    return f"{title(channel)}, {over}: {'; '.join(ends)}."
 
 
 def _ending(curve: Curve) -> str:

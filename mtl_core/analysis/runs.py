@@ -121,6 +121,13 @@ def _ending(comparison: Comparison, arm: str) -> Endings:
     )
 
 
+def counted(comparison: Comparison) -> dict[str, int]:
+    """By arm, the runs behind its means: those with a recorded epoch that are not lost."""
+    seen = np.isfinite(comparison.history).any(axis=(0, 2))
+    runs = {arm: comparison.runs_of(arm) for arm in comparison.spec.arms}
+    return {arm: sum(bool(seen[run]) and comparison.runs[run].status not in LOST for run in mine) for arm, mine in runs.items()}
+
+
 def nothing_counted(comparison: Comparison) -> str:
     """Why no run counts, and the next step; for a comparison without numbers to show."""
     every = endings(comparison)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from mtl_core.analysis import Span
+from mtl_core.analysis.axes import with_margin
 from mtl_core.analysis.curves import Curves
 from pages.ui.lines import Option, Row, panel_lines, rounded
 from pages.ui.palette import INK, Look, Theme
@@ -178,8 +179,7 @@ def _x_axis(panel: int, ticks: Sequence[int]) -> Option:
 def _y_axis(panel: int, row: Row, curves: Curves) -> Option:
     low, high = row.limits
     if curves.axis is not None:
-        span = (curves.axis[1] - curves.axis[0]) or abs(curves.axis[0]) * 0.1 or 1.0
-        low, high = curves.axis[0] - 0.04 * span, curves.axis[1] + 0.04 * span
+        low, high = with_margin(curves.axis)
     bounds = {name: rounded(value) for name, value in (("min", low), ("max", high)) if value is not None}
     ends = {"showMinLabel": False, "showMaxLabel": False} if curves.axis is not None else {}
     label = {"fontSize": 10, "margin": 4, "hideOverlap": True, **ends}

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from statistics import median
 
-from mtl_core.analysis import curves, recorded, spans, task_curves, trained
+from mtl_core.analysis import Curves, curves, outside, recorded, spans, task_curves, trained
 from mtl_core.records import Channel, Comparison
 from pages.ui.figure import MAX_LINES, Figure, figure
 from pages.ui.lines import Row
@@ -16,7 +17,7 @@ POINTS = 150  # at most this many points a line are sent
 
 def main_figure(comparison: Comparison, theme: Theme, arms: list[str] | None = None) -> Figure:
     """Fixed criterion, the schemes' own objectives, validation losses, effective weights and gates over epochs."""
-    totals = [curves(comparison, Channel("validation", "", name)) for name in ("criterion", "learned_total")]
+    totals = _totals(comparison)
     titles = ["Fixed validation criterion ↓ (the same for every arm)", "Each scheme's own objective (not comparable across arms)"]
     rows = [Row(totals, titles, 150, 2, narrow_columns=1, named=True, marked=kept_epochs(comparison))]
     rows += _task_row(comparison, "validation", "loss", "validation loss ↓", 100)
@@ -24,6 +25,17 @@ def main_figure(comparison: Comparison, theme: Theme, arms: list[str] | None = N
     if any(arm.gate for arm in comparison.spec.arms.values()):
         rows += _task_row(comparison, "train", "gate", "gate", 36, limits=(0, 1))
     return figure(rows, shown_looks(comparison, theme, arms), ticks(comparison), theme, spans(comparison.spec.training))
+
+
+def _totals(comparison: Comparison) -> list[Curves]:
+    return [curves(comparison, Channel("validation", "", name)) for name in ("criterion", "learned_total")]
+
+
+def cut_off(comparison: Comparison, arms: Sequence[str] | None = None) -> str:
+    """Which of the arms drawn leave which panels of the main figure, in a sentence; empty where all stay."""
+    shown = {*(arms or first_arms(comparison)), comparison.spec.baseline}
+    panels = [*_totals(comparison), *task_curves(comparison, "validation", "loss")]
+    return outside([replace(panel, curves=tuple(one for one in panel.curves if one.arm in shown)) for panel in panels])
 
 
 def kept_epochs(comparison: Comparison) -> dict[str, int]:

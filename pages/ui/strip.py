@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import streamlit as st
 
-from mtl_core.analysis import Curves, curves, lost_runs, phases_sentence, sums_note
+from mtl_core.analysis import Curves, counted, curves, lost_runs, phases_sentence, sums_note
+from mtl_core.analysis.wording import count
 from mtl_core.data.scenarios import SCENARIOS
 from mtl_core.errors import UserError
 from mtl_core.records import Channel, Comparison, ProblemInfo
@@ -101,7 +102,7 @@ def condition(comparison: Comparison, progress: Progress | None) -> None:
         elif progress is not None:
             _badge(progress)
         if comparison.runs:
-            st.badge(f"{len(comparison.spec.seeds)} seeds", color="gray")
+            st.badge(count(len(comparison.spec.seeds), "seed"), color="gray")
         for fact in (comparison.created[:10], comparison.versions.get("machine", ""), comparison.versions.get("device", "")):
             if fact and comparison.runs:
                 st.badge(plain(fact), color="gray")
@@ -130,14 +131,32 @@ def arms_to_draw(comparison: Comparison) -> list[str] | None:
     return panels.fitting(comparison, [comparison.spec.baseline, *chosen]) if chosen else first
 
 
-def legend(comparison: Comparison) -> str:
-    """What lines, bands and marks are."""
+def legend(comparison: Comparison, arms: list[str] | None = None) -> str:
+    """What lines, bands and marks are, and what is not seen of the arms drawn."""
     criterion: Curves = curves(comparison, Channel("validation", "", "criterion"))
-    seeds = max((int(curve.n.max()) for curve in criterion.curves), default=0)
-    band = f"Lines: mean over {seeds} seeds. Band: {criterion.band}, N = {seeds}. " if seeds else ""
     lost = lost_runs(criterion.marks)
-    dots = "Dots: epoch kept by the criterion (median). " if any(run.result for run in comparison.runs) else ""
-    if not seeds and comparison.runs and len(criterion.marks) == len(comparison.runs):
+    band = _lines({arm: n for arm, n in counted(comparison).items() if n}, criterion.band)
+    if not band and comparison.runs and len(criterion.marks) == len(comparison.runs):
         return plain(lost)  # nothing is drawn
-    said = [f"{band}Baseline dashed grey ({comparison.spec.baseline}). {dots}{lost}".strip(), sums_note(comparison)]
-    return plain(" ".join(filter(None, [*said, phases_sentence(comparison.spec.training)])))
+    said = [f"{band}Baseline dashed grey ({comparison.spec.baseline}). {_dots(comparison)}{lost}".strip()]
+    said += [panels.cut_off(comparison, arms), sums_note(comparison), phases_sentence(comparison.spec.training)]
+    return plain(" ".join(filter(None, said)))
+
+
+def _lines(seeds: dict[str, int], band: str) -> str:
+    """Over how many seeds lines and bands are; by arm where arms lost different numbers of runs."""
+    numbers = {*seeds.values()}
+    if not numbers:
+        return ""
+    if numbers == {1}:
+        return "Lines: one seed, so without a band. "
+    if len(numbers) == 1:
+        return f"Lines: mean over {max(numbers)} seeds. Band: {band}, N = {max(numbers)}. "
+    each = ", ".join(f"{short(arm)} {n}" for arm, n in seeds.items())
+    return f"Lines: mean over the seeds that count ({each}). Band: {band}. "
+
+
+def _dots(comparison: Comparison) -> str:
+    if not any(run.result for run in comparison.runs):
+        return ""
+    return f"Dots: epoch kept by the criterion{' (median)' if len(comparison.spec.seeds) > 1 else ''}. "
