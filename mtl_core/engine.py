@@ -33,7 +33,7 @@ from mtl_core.lanes.start import rates, setup, start_lanes, trained_tasks
 from mtl_core.lanes.tensors import to_tensors
 from mtl_core.records import Channel, RunResult, Status, channels, metrics_of
 from mtl_core.schedule import Schedule
-from mtl_core.schemes.base import Signals
+from mtl_core.schemes.base import REFUSAL, Signals
 from mtl_core.schemes.build import build
 from mtl_core.selection import Criterion, Watch, fixed_weights, selecting
 from mtl_core.shapes import shape_of
@@ -132,7 +132,7 @@ class Training:
     def _refuse(self, lane: int, task: int, loss: float) -> None:
         seat = int(self.live.seats[lane])
         scheme = self.runs[seat].arm.scheme
-        why = f'{scheme} needs positive losses; task "{self.problem.tasks[task].name}" is {loss:.3g} at step {self.steps}'
+        why = f'{scheme} {REFUSAL}; task "{self.problem.tasks[task].name}" is {loss:.3g} at step {self.steps}'
         self.outcome.end(seat, "failed", why, self.epoch, self.steps)
         self.live.out[lane] = True
 

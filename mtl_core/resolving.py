@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mtl_core.errors import SpecError, unknown
 from mtl_core.problem import Problem
-from mtl_core.schemes import check_tasks
+from mtl_core.schemes import SCHEMES, check_tasks
+from mtl_core.schemes.base import REFUSAL
 from mtl_core.shapes import shape_of
-from mtl_core.specs import ExperimentSpec, SelectionSpec, TrainingSpec
+from mtl_core.specs import ArmSpec, ExperimentSpec, SelectionSpec, TrainingSpec
 
+ANY_SIGN = "mgda"  # a scheme for losses of any sign
 MAX_PARAMETERS = 10_000_000  # of one model
 DEFAULTS: dict[str, Any] = {  # of what neither the person nor the data says
     "epochs": 30,
@@ -36,6 +38,7 @@ def resolve(spec: ExperimentSpec, problem: Problem) -> ExperimentSpec:
     """Fill in what was left to the data, and check every task name against the problem. Raises SpecError."""
     names = [task.name for task in problem.tasks]
     _check_task_names(spec, names)
+    _check_signs(spec, problem)
     _check_phases(spec.training, names)
     recommended = {**DEFAULTS, **problem.training}
     advised = {name: recommended.pop(name) for name in ("stop", "scale") if name in recommended}
@@ -52,6 +55,23 @@ def resolve(spec: ExperimentSpec, problem: Problem) -> ExperimentSpec:
         score = dict.fromkeys(names, 1.0 / len(names))
     update = {"training": training, "selection": selection, "score": score}
     return spec.model_copy(update=update)
+
+
+def needs_positive(arm: ArmSpec) -> bool:
+    """Whether an arm refuses losses below 0, which a setting may decide: without a task or a tensor."""
+    plain = {name: min(value.values()) if isinstance(value, Mapping) else value for name, value in arm.settings.items()}
+    return SCHEMES[arm.scheme](**plain).positive_losses
+
+
+def _check_signs(spec: ExperimentSpec, problem: Problem) -> None:
+    if not any(task.kind == "function" for task in problem.tasks):
+        return
+    for name, arm in spec.arms.items():
+        if needs_positive(arm):
+            raise SpecError(
+                f'Arm "{name}": {arm.scheme} {REFUSAL}, and those of {problem.name} go below 0; choose another scheme, such as '
+                f"{ANY_SIGN}."
+            )
 
 
 def _check_selects(spec: ExperimentSpec, selection: SelectionSpec) -> None:

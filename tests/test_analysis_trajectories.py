@@ -71,6 +71,19 @@ def test_what_ends_off_the_front_is_stuck_moving_or_lost() -> None:
     assert trajectories(lost).sentences == ("equal: 0 of 1 start end on the Pareto front; diverged from (-8.5, 7.5).",)
 
 
+def test_a_run_that_failed_is_no_diverged_one_and_counts_among_the_starts() -> None:
+    """Also one that failed before its first epoch: it is a point."""
+    given = walked({"equal": [ON_THE_FRONT, OFF, OFF]})
+    ended = [replace(run, status=status) for run, status in zip(given.runs, ("done", "failed", "diverged"), strict=True)]
+    history = given.history.copy()
+    history[:, 1] = np.nan
+    found = trajectories(replace(given, runs=tuple(ended), history=history))
+    assert found.sentences == ("equal: 1 of 3 starts end on the Pareto front; diverged from (9, 9); failed from (0, 0).",)
+    assert [len(path.points) for path in found.paths] == [4, 1, 4]
+    drawn = figure(found, ["equal"], looks(given.spec, "dark"), "dark")
+    assert "failed" in drawn.data[3].text[1]
+
+
 def test_a_task_that_is_not_trained_does_not_hide_the_path() -> None:
     assert trajectories(walked({"equal": [ON_THE_FRONT]}, blind="L1")).paths[0].reached
     assert trajectories(walked({"equal": [ON_THE_FRONT]}, blind="L2")).paths[0].reached

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -9,10 +11,13 @@ import torch
 from benchmarks.landscape import Arm, descend
 from mtl_core.data.scenarios import load
 from mtl_core.engine import Training
+from mtl_core.errors import SpecError
 from mtl_core.landscape import FRONT, LOWEST, STARTS, front, landscape, near_front
 from mtl_core.records import Channel
-from mtl_core.resolving import resolve
-from mtl_core.specs import parse_experiment
+from mtl_core.resolving import needs_positive, resolve
+from mtl_core.schemes import SCHEMES
+from mtl_core.schemes.build import build
+from mtl_core.specs import ArmSpec, parse_experiment
 
 
 def test_arrays_and_tensors_give_the_same_losses_and_gradients() -> None:
@@ -70,3 +75,30 @@ def test_famos_bounds_are_below_both_losses() -> None:
     losses, _ = landscape(points)
     assert losses[..., 0].min() > LOWEST["L1"]
     assert losses[..., 1].min() > LOWEST["L2"]
+
+
+NEEDY = {"scheme": "softadapt", "settings": {"variant": "loss_weighted"}}
+
+
+@pytest.mark.parametrize("arm", [{"scheme": "uncertainty"}, {"scheme": "gls", "smooth": 0.5}, {"scheme": "famo"}, NEEDY])
+def test_an_arm_that_needs_positive_losses_is_refused_before_it_trains(arm: dict[str, Any]) -> None:
+    asked = parse_experiment({"data": {"scenario": "landscape"}, "arms": {"fixed": "equal", "learned": arm}})
+    with pytest.raises(SpecError) as refused:
+        resolve(asked, load("landscape"))
+    assert str(refused.value) == (
+        f'Arm "learned": {arm["scheme"]} needs positive losses, and those of landscape go below 0; choose another scheme, '
+        "such as mgda."
+    )
+
+
+def test_a_setting_or_a_scheme_for_losses_of_any_sign_is_let_in() -> None:
+    bounded = {"scheme": "famo", "settings": {"bound": {"L1": -30.0, "L2": -30.0}}}
+    asked = {"bounded": bounded, "mgda": "mgda", "softadapt": "softadapt", "fixed": "equal"}
+    spec = parse_experiment({"data": {"scenario": "landscape"}, "arms": asked})
+    assert list(resolve(spec, load("landscape")).arms) == list(asked)
+
+
+@pytest.mark.parametrize("scheme", list(SCHEMES))
+def test_what_refuses_losses_below_0_is_known_without_building_the_scheme(scheme: str) -> None:
+    arm = ArmSpec.model_validate({"scheme": scheme})
+    assert needs_positive(arm) == build(arm, load("landscape").tasks, torch.float64).positive_losses

@@ -20,8 +20,8 @@ from mtl_core.problem import Problem
 from mtl_core.records import Channel, Comparison
 from mtl_core.resolving import resolve
 from mtl_core.specs import ExperimentSpec, PhaseSpec, TrainingSpec, parse_experiment, single_task_arms
-from mtl_core.store import Store
-from pages.ui import arms, phases, results, state, strip, tables, training
+from mtl_core.store import Progress, Store
+from pages.ui import arms, live, phases, results, state, strip, tables, training
 from pages.ui.forest import forest
 from pages.ui.palette import looks
 from pages.ui.panels import fitting, inner_figure, main_figure
@@ -351,7 +351,35 @@ def problem(request: pytest.FixtureRequest) -> tuple[str, Problem]:
 @pytest.mark.parametrize("preset", list(PRESETS))
 def test_the_arms_of_every_preset_are_allowed_on_every_scenario(problem: tuple[str, Problem], preset: str) -> None:
     scenario, loaded = problem
-    assert resolve(parse_experiment({**PRESETS[preset], "data": {"scenario": scenario}}), loaded).training.epochs
+    given = parse_experiment(PRESETS[preset])
+    arms, _ = state.runnable({name: arm.model_dump(mode="json") for name, arm in given.arms.items()}, scenario)
+    assert resolve(parse_experiment({"arms": arms, "data": {"scenario": scenario}}), loaded).training.epochs
+    assert SCENARIOS[scenario].positive == all(task.kind != "function" for task in loaded.tasks)
+
+
+def test_arms_that_cannot_run_on_losses_below_0_give_way_to_one_that_can_and_a_sentence_says_so(store: Store) -> None:
+    arms = {"learned": {"scheme": "uncertainty"}, "gls": {"scheme": "gls"}, "averaged": {"scheme": "dwa"}, "fixed": "equal"}
+    app = opened(experiment(arms=arms, baseline="gls"))
+    widget(app, "selectbox", "scenario").set_value("landscape").run()
+    assert not app.exception
+    assert {name: arm.scheme for name, arm in draft(app).arms.items()} == {"mgda": "mgda", "averaged": "dwa", "fixed": "equal"}
+    sentence = "learned and gls cannot run on Two losses on a plane, whose losses go below 0: mgda stands instead."
+    assert sentence in " ".join(str(one.value) for one in app.error).replace("\\", "")
+
+
+@pytest.mark.parametrize(
+    ("sentence", "told"),
+    [
+        ('3 runs failed. gls needs positive losses; task "L1" is -0.8 at step 518.', "at step 518. Choose another scheme"),
+        ("3 runs failed. The worker was lost three times.", "Press Run to try"),
+    ],
+)
+def test_what_was_refused_is_not_to_be_tried_again(monkeypatch: pytest.MonkeyPatch, sentence: str, told: str) -> None:
+    heard: list[str] = []
+    monkeypatch.setattr(live.st, "warning", heard.append)
+    live.tell(Progress("", "failed", sentence, 3, 3, 0, 1, 1, 1.0, None))
+    assert told in heard[0].replace("\\", "")
+    assert ("Press Run" in heard[0]) == ("Press Run" in told)
 
 
 def test_the_legend_counts_seeds_as_they_are() -> None:

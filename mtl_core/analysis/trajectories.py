@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
+from mtl_core.analysis.runs import LOST
 from mtl_core.analysis.wording import count, listed
 from mtl_core.landscape import front, landscape, near_front
 from mtl_core.records import Comparison
@@ -28,7 +29,8 @@ class Path:
     seed: int
     points: Float[np.ndarray, "epochs+1 2"]
     reached: bool  # it ends on the front, to within 0.1
-    lost: bool = False  # it diverged: the path ends where it was last seen
+    lost: bool = False  # it diverged or failed: the path ends where it was last seen
+    failed: bool = False
     moving: bool = False  # not on the front, and the last tenth of its epochs led on: it may still come there
 
     @property
@@ -64,7 +66,7 @@ def is_plane(comparison: Comparison) -> bool:
 
 
 def trajectories(comparison: Comparison) -> Trajectories:
-    """Every run's path so far; runs without a recorded epoch are left out."""
+    """Every run's path so far; of runs without a recorded epoch, only those that are lost: a point."""
     every = [_path(comparison, place) for arm in comparison.spec.arms for place in comparison.runs_of(arm)]
     paths = tuple(path for path in every if path is not None)
     x1, x2 = (np.linspace(*ends, GRID) for ends in VIEW)
@@ -77,14 +79,16 @@ def _path(comparison: Comparison, place: int) -> Path | None:
     run = comparison.runs[place]
     walked = np.stack([_coordinate(comparison, name)[:, place] for name in ("x1", "x2")], -1)
     walked = walked[np.isfinite(walked).all(-1)]
-    if not len(walked):
+    lost = run.status in LOST
+    if not (len(walked) or lost):
         return None
     starts = comparison.problem.truth["starts"]
     points = np.concatenate([[starts[run.seed % len(starts)]], walked])
-    reached, lost = bool(near_front(points[-1])), run.status in ("diverged", "failed")
-    before = points[-1 - max(1, (len(points) - 1) // 10)]
+    reached = bool(near_front(points[-1])) and not lost
+    last = len(points) - 1
+    before = points[max(0, last - max(1, last // 10))]
     moving = not (reached or lost) and bool(np.linalg.norm(points[-1] - before) > ON_THE_WAY)
-    return Path(run.arm, run.seed, points, reached, lost, moving)
+    return Path(run.arm, run.seed, points, reached, lost, run.status == "failed", moving)
 
 
 def _coordinate(comparison: Comparison, name: str) -> Float[np.ndarray, "epochs runs"]:
@@ -104,7 +108,8 @@ def _sentence(arm: str, paths: list[Path]) -> str:
     ways = {
         "stuck": [path for path in paths if not (path.reached or path.lost or path.moving)],
         "still moving": [path for path in paths if path.moving],
-        "diverged": [path for path in paths if path.lost],
+        "diverged": [path for path in paths if path.lost and not path.failed],
+        "failed": [path for path in paths if path.failed],
     }
     reached = len({path.start for path in paths if path.reached})
     missed = [f"{how} from {listed(_starts(those))}" for how, those in ways.items() if those]

@@ -130,6 +130,7 @@ Trait = Literal[
 
 Need = Literal["gramian", "jacobian", "revisited"]
 Gradients = Literal["shared", "last_layer", "representation"]  # of all shared parameters, the last shared layer, its output
+REFUSAL = "needs positive losses"  # of a scheme that is given others; nothing changes by trying again
 Value = Any  # a numeric setting: a number, or `[lanes, 1]` or `[lanes, tasks]` where lanes differ
 State = Any  # a NamedTuple of tensors `[*lanes, k]`, possibly nested; every scheme names its own
 

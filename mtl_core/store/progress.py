@@ -124,4 +124,5 @@ def _failure(connection: Connection, experiment_id: str) -> str:
     failed = query.where(members.c.experiment == experiment_id, runs.c.status == "failed")
     texts = connection.execute(failed).scalars().all()
     first = next((RunResult.from_json(text).sentence for text in texts if text), "")
-    return f"{len(texts)} {'run' if len(texts) == 1 else 'runs'} failed. {first}".strip()
+    reason = f" {first.rstrip('.')}." if first else ""
+    return f"{len(texts)} {'run' if len(texts) == 1 else 'runs'} failed.{reason}"

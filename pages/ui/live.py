@@ -11,6 +11,7 @@ import streamlit as st
 from mtl_core import jobs
 from mtl_core.errors import UserError
 from mtl_core.records import Comparison, ProblemInfo, channels
+from mtl_core.schemes.base import REFUSAL
 from mtl_core.specs import ExperimentSpec
 from mtl_core.store import Progress, Store
 from pages.ui import frame, panels
@@ -27,6 +28,7 @@ NEXT_STEP = {
     "failed": "Press Run to try the failed runs again, or change the arm they belong to.",
     "done": "",
 }
+REFUSED = "Choose another scheme for the arm they belong to."
 
 
 def nothing_yet(spec: ExperimentSpec, problem: ProblemInfo) -> Comparison:
@@ -73,7 +75,8 @@ def _present() -> Iterator[None]:
 
 def tell(progress: Progress) -> None:
     """State, sentence and next step."""
-    sentence = plain(f"{progress.sentence} {NEXT_STEP[progress.state]}".strip())
+    step = REFUSED if progress.state == "failed" and REFUSAL in progress.sentence else NEXT_STEP[progress.state]
+    sentence = plain(f"{progress.sentence} {step}".strip())
     if progress.reused and progress.state != "done":
         sentence += plain(f" {progress.reused} of {progress.runs_total} runs were there already.")
     if progress.active:

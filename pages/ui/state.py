@@ -12,9 +12,11 @@ import streamlit as st
 
 from mtl_core import recorded, runner
 from mtl_core.analysis.wording import listed
+from mtl_core.data.scenarios import SCENARIOS
 from mtl_core.errors import SpecError, StoreError, UserError
 from mtl_core.links import from_link
 from mtl_core.records import Comparison
+from mtl_core.resolving import ANY_SIGN, needs_positive
 from mtl_core.specs import ArmSpec, ExperimentSpec, parse_experiment, single_task_arms
 from mtl_core.store import Store
 
@@ -127,9 +129,24 @@ def use_data(data: Mapping[str, Any]) -> None:
     arms = {name: arm.model_dump(mode="json") for name, arm in whole.items()}
     for arm in arms.values():
         arm["settings"] = {name: value for name, value in arm["settings"].items() if not isinstance(value, Mapping)}
+    arms, refused = runnable(arms, str(data.get("scenario")))
+    if refused:
+        say(refused)
     baseline = before.baseline if before.baseline in arms else ""
     kept = {"name": before.name, "arms": arms, "baseline": baseline, "seeds": list(before.seeds), "device": before.device}
     start_from({**kept, "data": data})
+
+
+def runnable(arms: dict[str, dict[str, Any]], scenario: str) -> tuple[dict[str, dict[str, Any]], str]:
+    """The arms that can run on a scenario, with one for those that cannot; and a sentence about these, empty without any."""
+    if scenario not in SCENARIOS or SCENARIOS[scenario].positive:
+        return arms, ""
+    refused = [name for name, arm in arms.items() if needs_positive(ArmSpec.model_validate(arm))]
+    if not refused:
+        return arms, ""
+    left = {name: arm for name, arm in arms.items() if name not in refused}
+    why = f"{listed(refused)} cannot run on {SCENARIOS[scenario].title}, whose losses go below 0: {ANY_SIGN} stands instead."
+    return {ANY_SIGN: {"scheme": ANY_SIGN}, **left}, why
 
 
 def change(**values: Any) -> None:

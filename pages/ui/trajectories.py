@@ -91,7 +91,17 @@ def _arm(paths: Sequence[Path], arm: str, look: Look) -> list[go.Scatter]:
 
 def _where(path: Path) -> str:
     (x1, x2), (first, second) = path.end, path.start
-    outcome = "on the front" if path.reached else "diverged" if path.lost else "still moving" if path.moving else "stuck"
+    outcome = (
+        "on the front"
+        if path.reached
+        else "failed"
+        if path.failed
+        else "diverged"
+        if path.lost
+        else "still moving"
+        if path.moving
+        else "stuck"
+    )
     return f"from ({first:.3g}, {second:.3g}) to ({x1:.2f}, {x2:.2f}), {outcome}"
 
 

@@ -46,6 +46,7 @@ class Scenario:
     synthetic: bool
     knobs: Mapping[str, Knob]
     load: Callable[..., Problem]
+    positive: bool = True  # no loss goes below 0
 
 
 def by_task(low: float, high: float, help: str, tasks: Sequence[str]) -> Knob:

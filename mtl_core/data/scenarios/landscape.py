@@ -78,4 +78,5 @@ LANDSCAPE = Scenario(
         "seed": SEED,
     },
     load=_load,
+    positive=False,
 )
