@@ -224,6 +224,17 @@ def test_a_run_that_ended_in_the_first_phase_has_no_boundary() -> None:
     assert marks(main_figure(phased(epochs=10), "light").option)[0]["markLine"]["data"] == []
 
 
+def test_a_first_phase_of_one_epoch_has_its_line_and_its_name() -> None:
+    brief = spans(TrainingSpec.model_validate({"phases": [{"epochs": 1, "name": "warm-up"}, {"epochs": 29, "name": "all"}]}))
+    (drawn,) = stretches(0, brief, list(range(1, 31)), "light", 250)
+    assert drawn["markLine"]["data"] == [{"xAxis": "1"}]  # type: ignore[index]
+    assert [left["name"] for left, _ in drawn["markArea"]["data"]] == ["warm-up | all"]  # type: ignore[index]
+    (tight,) = stretches(0, brief, list(range(1, 31)), "light", 40)
+    assert [left["name"] for left, _ in tight["markArea"]["data"]] == ["all"]  # type: ignore[index]
+    (begun,) = stretches(0, brief, [1], "light", 250)
+    assert begun["markLine"]["data"] == []  # type: ignore[index]
+
+
 def test_phases_stand_where_they_belong_on_a_thinned_axis() -> None:
     long = spans(TrainingSpec.model_validate({"phases": [{"epochs": 301}, {"epochs": 699}]}))
     ticks = [*range(1, 1000, 7), 1000]

@@ -16,15 +16,17 @@ LEAST = 3  # letters; a shorter rest of a name says nothing
 def stretches(panel: int, spans: Sequence[Span], ticks: Sequence[int], theme: Theme, room: int = 0) -> list[Option]:
     """A series without points that carries the marks of one panel. room: pixels that names may take, 0 without names.
 
-    A phase covers the axis from the end of the one before to its own: what was recorded at an epoch's end came of it.
+    A phase covers the axis from the end of the one before to its own: what was recorded at an epoch's end came of it. So one
+    that ends at the first tick covers nothing: its line stands there, and its name before that of the next one, where both fit.
     """
     reached = [span for span in spans if span.first <= ticks[-1]]
     if len(spans) < 2 or len(reached) < 1:
         return []
     ends = [_tick(span.last, ticks) for span in reached]
-    lines = [{"xAxis": str(ticks[end])} for end in ends if 0 < end < len(ticks) - 1]
+    lines = [{"xAxis": str(ticks[end])} for end in dict.fromkeys(ends) if end < len(ticks) - 1]
+    hidden = [span.name for span, end in zip(reached, ends, strict=False) if end == 0]
     seen = [(span, (start, end)) for span, start, end in zip(reached, [0, *ends], ends, strict=False) if end > start]
-    areas = [_area(span, n, place, ticks, theme, room) for n, (span, place) in enumerate(seen)]
+    areas = [_area([*([] if n else hidden), span.name], n, place, ticks, theme, room) for n, (span, place) in enumerate(seen)]
     still: Option = {"silent": True, "animation": False}
     line = {"color": NEUTRAL[theme], "width": 1, "type": "solid", "opacity": 0.7}
     return [
@@ -43,10 +45,11 @@ def stretches(panel: int, spans: Sequence[Span], ticks: Sequence[int], theme: Th
     ]
 
 
-def _area(span: Span, place: int, ends: tuple[int, int], ticks: Sequence[int], theme: Theme, room: int) -> list[Option]:
+def _area(names: Sequence[str], place: int, ends: tuple[int, int], ticks: Sequence[int], theme: Theme, room: int) -> list[Option]:
     ground: Option = {"color": NEUTRAL[theme], "opacity": 0.1 if place % 2 else 0}
     letters = int(room * (ends[1] - ends[0]) / max(len(ticks) - 1, 1) / LETTER)
-    name = short(span.name, letters) if letters >= LEAST else ""
+    together = " | ".join(names)
+    name = short(together if len(together) <= letters else names[-1], letters) if letters >= LEAST else ""
     text: Option = {"show": bool(name), "position": "insideTop", "distance": 2, "fontSize": 10, "color": INK[theme]}
     left: Option = {"xAxis": str(ticks[ends[0]]), "name": name, "itemStyle": ground, "label": {**text, "formatter": name}}
     return [left, {"xAxis": str(ticks[ends[1]])}]
