@@ -335,6 +335,19 @@ def test_a_chip_says_once_on_which_task_an_arm_is(store: Store) -> None:
     assert "**only regime** · equal" in said
 
 
+def test_convolutions_chosen_for_a_model_without_any_are_shown_as_auto(store: Store) -> None:
+    """As a model of dense layers that was trained has them: none, which Run fills in."""
+    app = opened(experiment(training={"trunk": "mlp", "hidden": [16], "channels": [], "strides": []}))
+    widget(app, "selectbox", "trunk").set_value("conv").run()
+    assert not app.exception
+    for name in ("channels", "strides"):
+        shown = widget(app, "text_input", name)
+        assert (shown.value, shown.placeholder) == ("", "auto")
+    images = data.load(parse_experiment({"data": {"scenario": "multi_digits"}, "arms": {"a": "equal"}}).data)
+    trained = resolve(draft(app), images).training
+    assert (trained.channels, trained.strides) == ((16, 32), (1, 2))
+
+
 # --- another problem -------------------------------------------------------------------------------------------------
 
 

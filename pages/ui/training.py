@@ -46,8 +46,12 @@ def model(now: TrainingSpec) -> dict[str, Any]:
     values["hidden"] = widths("Hidden layers", now.hidden, "hidden", "64, 64", "Widths of the dense layers that the tasks share")
     if values["trunk"] != "mlp":
         about = "Channels of each convolution; only for images and sequences"
-        values["channels"] = widths("Convolution channels", now.channels, "channels", "16, 32", about)
-        values["strides"] = widths("Convolution strides", now.strides, "strides", "1, 2", "One for each convolution; none: 1")
+        values["channels"] = _filled_in(
+            now.channels, widths("Convolution channels", now.channels or None, "channels", "16, 32", about)
+        )
+        strides = now.strides if now.channels else now.strides or None
+        chosen = widths("Convolution strides", strides, "strides", "1, 2", "One for each convolution; none: 1")
+        values["strides"] = _filled_in(now.strides, chosen)
         kernels = [None, *range(1, 16, 2)]
         values["kernel"] = st.selectbox(
             "Convolution kernel", kernels, kernels.index(now.kernel), key=state.key("kernel"), format_func=_or_auto,
@@ -73,6 +77,11 @@ def _trunk(now: TrainingSpec) -> str | None:
         "Trunk", trunks, trunks.index(now.trunk), key=state.key("trunk"), format_func=lambda one: TRUNKS.get(one, AUTO),
         help="What the tasks share. Convolutions need images or sequences",
     )  # fmt: skip
+
+
+def _filled_in(now: tuple[int, ...] | None, chosen: list[int] | None) -> list[int] | None:
+    """What a model without convolutions has none of is filled in by Run as soon as it has some: shown as auto, kept as it is."""
+    return [] if now == () and chosen is None else chosen
 
 
 def widths(words: str, now: tuple[int, ...] | None, name: str, example: str, about: str) -> list[int] | None:
