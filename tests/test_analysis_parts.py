@@ -110,10 +110,24 @@ def test_too_few_seeds_are_told_of_the_tasks_with_more_arms() -> None:
         )
     )
     assert verdict(given).warnings == (
-        "With 6 seeds and 2 arms compared on a task the smallest possible p is 0.062: "
+        "With 6 seeds and 2 arms compared the smallest possible p on regime is 0.062: "
         "no difference can be called there below 7 seeds.",
     )
     assert verdict(given).arms[0].worse == ("price",)
+
+
+def test_with_few_seeds_every_task_is_told_its_own_number() -> None:
+    given = without_the_others(
+        comparison(
+            {arm: {task: values[:3] for task, values in EIGHT[twin].items()} for arm, twin in SIX.items()},
+            spec({**ALL, "only regime": ALONES["only regime"]}, range(3)),
+        )
+    )
+    assert verdict(given).warnings == (
+        "With 3 seeds and 2 arms compared the smallest possible p on regime is 0.5: "
+        "no difference can be called there below 7 seeds.",
+        "With 3 seeds the smallest possible p on alarm and price is 0.25: no difference can be called there below 6 seeds.",
+    )
 
 
 def test_conditions_name_the_arms_on_some_tasks() -> None:

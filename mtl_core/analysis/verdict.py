@@ -34,6 +34,7 @@ SHARED = (
     "All arms and seeds share one data split, so intervals say nothing of other data; "
     "a seed sets initial parameters and batches, the same in every arm."
 )
+NAMED_TASKS = 5  # of those that a warning is about
 TABLE_WARNINGS = 10  # as many are told; all of them are in `ProblemInfo.warnings` and in record.json
 
 
@@ -151,21 +152,27 @@ def _where(table: MetricTable) -> str:
 
 
 def _warnings(comparison: Comparison, table: MetricTable) -> tuple[str, ...]:
-    compared = [arm for arm in distinct(comparison) if pairs(comparison, arm)]
-    seeds = [len(pairs(comparison, arm)) for arm in compared]
-    if not seeds or table.empty:
+    """Where no difference can be called whatever the numbers, by the fewest pairs of runs of an arm compared on a task."""
+    if table.empty:
         return ()
-    least, rivals = min(seeds), _rivals(table, compared)
-    helpless = [arms for arms in rivals if least < seeds_needed(arms)]
-    if not helpless:
-        return ()
-    arms = min(helpless)
-    smallest = min(1.0, 2 / 2**least * arms)
-    on, there = ("", "") if len(set(rivals)) == 1 else (" on a task", " there")
-    correction = f" and {arms} arms compared{on}" if arms > 1 else ""
+    number = {arm: len(pairs(comparison, arm)) for arm in distinct(comparison)}
+    cases: dict[tuple[int, int], list[str]] = {}
+    for row in table.headlines:
+        seeds = [n for arm, n in number.items() if n and row.task in table.shared[arm]]
+        if seeds:
+            cases.setdefault((min(seeds), len(seeds)), []).append(row.task)
+    helpless = {case: tasks for case, tasks in cases.items() if case[0] < seeds_needed(case[1])}
+    return tuple(_warning(*case, [] if len(cases) == 1 else tasks) for case, tasks in helpless.items())
+
+
+def _warning(seeds: int, arms: int, tasks: Sequence[str]) -> str:
+    """tasks: those that it is about, none where it is about all."""
+    compared = f" and {arms} arms compared" if arms > 1 else ""
+    named = listed(tasks) if len(tasks) <= NAMED_TASKS else listed([*tasks[:NAMED_TASKS], f"{len(tasks) - NAMED_TASKS} more"])
+    on, there = (f" on {named}", " there") if tasks else ("", "")
     return (
-        f"With {count(least, 'seed')}{correction} the smallest possible p is {smallest:.2g}: "
-        f"no difference can be called{there} below {seeds_needed(arms)} seeds.",
+        f"With {count(seeds, 'seed')}{compared} the smallest possible p{on} is {min(1.0, 2 / 2**seeds * arms):.2g}: "
+        f"no difference can be called{there} below {seeds_needed(arms)} seeds."
     )
 
 

@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 
 from mtl_core.analysis import Difference, MetricRow, MetricTable
 from mtl_core.analysis.parts import ALONE
-from mtl_core.analysis.wording import interval
+from mtl_core.analysis.wording import count, interval
 from pages.ui.palette import INK, NEUTRAL, Look, Theme
 from pages.ui.text import cell, short
 
@@ -82,7 +82,5 @@ def _point(row: MetricRow, difference: Difference | None, reference: float) -> t
     )
     middle = difference.mean * unit
     outcome = WORD.get(difference.outcome, difference.outcome)
-    words = (
-        f"{cell(row.task)} {row.metric.replace('_', ' ')}: {interval(difference, signed=True)}, {difference.n} seeds, {outcome}"
-    )
+    words = f"{cell(row.task)} {row.metric.replace('_', ' ')}: {interval(difference, signed=True)}, {count(difference.n, 'seed')}, {outcome}"
     return middle, middle - ends[0], ends[1] - middle, words
