@@ -82,5 +82,6 @@ def _point(row: MetricRow, difference: Difference | None, reference: float) -> t
     )
     middle = difference.mean * unit
     outcome = WORD.get(difference.outcome, difference.outcome)
-    words = f"{cell(row.task)} {row.metric.replace('_', ' ')}: {interval(difference, signed=True)}, {count(difference.n, 'seed')}, {outcome}"
+    words = f"{cell(row.task)} {row.metric.replace('_', ' ')}: {interval(difference, signed=True)}, "
+    f"{count(difference.n, 'seed')}, {outcome}"
     return middle, middle - ends[0], ends[1] - middle, words
