@@ -16,9 +16,7 @@ with guard("Choose another table or source."):
 
     # look
     with guard(source.NEXT_STEP[way]):
-        if spec is None:
-            st.info("Nothing chosen yet. Upload a table, try the sample, or take a built-in scenario.")
-        else:
+        if spec is not None:
             seen = problems.sight(store, spec)
             source.tell(seen.warnings)
             if seen.profile is None:

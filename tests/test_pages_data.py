@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 from tables import HEADER, plain, to_csv
@@ -18,7 +20,7 @@ from mtl_core.data.profile import profile
 from mtl_core.problem import Problem
 from mtl_core.specs import MAPS, DataSpec
 from mtl_core.store import Store
-from pages.ui import facts, heatmap, problems
+from pages.ui import columns, facts, heatmap, problems
 
 APP = str(Path(__file__).parent.parent / "app.py")
 EVIL = "<b>x</b> {a0} $\\frac12$ **q** :red[z]"
@@ -78,6 +80,33 @@ def test_a_table_that_cannot_be_trained_on_says_why_and_stays_editable(store: St
     assert "no column" in words(app)
     assert "Correct the columns above" in words(app)
     assert not [one for one in app.button if one.key == "use-data"]
+    assert "120 rows: what was understood" in words(app)
+
+
+Edit = Callable[[pd.DataFrame], pd.DataFrame]
+
+
+def used_as(use: str, *names: str) -> Edit:
+    """What a person does who sets "use as" of columns; of all targets where none is named."""
+
+    def edit(table: pd.DataFrame) -> pd.DataFrame:
+        after = table.copy()
+        after.loc[after["column"].isin(names) if names else after["use"] == columns.TARGET, "use"] = use
+        return after
+
+    return edit
+
+
+def test_a_table_with_all_targets_left_out_proposes_no_others(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = with_table(store, to_csv(plain()))
+    edit = used_as(columns.OUT)
+    monkeypatch.setattr(columns, "editor", lambda table, _: edit(table))
+    app.run()
+    assert [one.value.replace("\\", "") for one in app.error] == [
+        'No target is left: set "use as" to "target" for at least one column, to say what is to be predicted.'
+    ]
+    assert not [one for one in app.button if one.key == "use-data"]
+    assert not any(one.value == "Tasks" for one in app.subheader)
     assert "120 rows: what was understood" in words(app)
 
 

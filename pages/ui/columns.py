@@ -8,6 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from mtl_core.data.table import Understanding
+from mtl_core.errors import TableError
 from mtl_core.specs import DataSpec
 
 FEATURE, TARGET, OUT, GROUP, SPLIT = "feature", "target", "left out", "group", "split"
@@ -38,10 +39,15 @@ def rows(seen: Understanding, spec: DataSpec) -> pd.DataFrame:
 
 
 def corrected(before: pd.DataFrame, after: pd.DataFrame, spec: DataSpec) -> DataSpec:
-    """The spec that says what the edited rows say. Roles and kinds that were not touched stay inferred."""
+    """The spec that says what the edited rows say. Roles and kinds that were not touched stay inferred.
+
+    Raises TableError where an edit leaves no target: a spec without targets would have others proposed in their place.
+    """
     old: dict[str, Any] = {str(row.column): row for row in before.itertuples(index=False)}
     new: list[Any] = list(after.itertuples(index=False))
     targets = {row.column: row.kind if row.kind in KINDS else None for row in new if row.use == TARGET}
+    if not targets and not after.equals(before):
+        raise TableError('No target is left: set "use as" to "target" for at least one column, to say what is to be predicted.')
     forced = {row.column: _read(row.kind) for row in new if row.use == FEATURE and _touched(row, old[row.column])}
     columns = {**{name: how for name, how in spec.columns.items() if _still(name, new)}, **forced}
     return DataSpec.model_validate(

@@ -68,7 +68,7 @@ def _knobs(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def own_table(store: Store) -> DataSpec | None:
-    """An upload or a stored table, with what was understood as an editable table."""
+    """An upload or a stored table, with what was understood as an editable table; None where nothing can follow from it yet."""
     st.caption(plain(limits.describe()))
     upload = st.file_uploader(
         "Table",
@@ -86,7 +86,10 @@ def own_table(store: Store) -> DataSpec | None:
             _take(store, upload.name, upload.getvalue())
             st.session_state["upload-taken"] = upload.file_id
     fingerprint = _stored(store)
-    return None if fingerprint is None else _understood(store, fingerprint)
+    if fingerprint is None:
+        st.info("Nothing chosen yet. Upload a table, try the sample, or take a built-in scenario.")
+        return None
+    return _understood(store, fingerprint)
 
 
 def _take(store: Store, name: str, content: bytes) -> None:
@@ -113,7 +116,7 @@ def _in_use() -> str | None:
     return cast("str | None", st.session_state.get(TABLE, state.draft().data.fingerprint))
 
 
-def _understood(store: Store, fingerprint: str) -> DataSpec:
+def _understood(store: Store, fingerprint: str) -> DataSpec | None:
     now = state.draft().data
     start = now if now.fingerprint == fingerprint else DataSpec(fingerprint=fingerprint)
     first = problems.understanding(store, start)
@@ -121,7 +124,9 @@ def _understood(store: Store, fingerprint: str) -> DataSpec:
     before = columns.rows(first, start)
     after = columns.editor(before, state.key(f"columns-{fingerprint}"))
     st.caption("Change what a column is used as, or its kind. A missing target is a missing label; no row is dropped for it.")
-    return columns.corrected(before, after, start)
+    with guard():
+        return columns.corrected(before, after, start)
+    return None
 
 
 def tell(warnings: Sequence[str]) -> None:
