@@ -35,11 +35,14 @@ def opened() -> AppTest:
 def with_table(store: Store, content: bytes, name: str = "mine.csv") -> AppTest:
     """The page with a stored table in use."""
     store.put_table(name, content)
-    app = opened()
-    next(one for one in app.get("button_group") if str(one.key).startswith("way-")).set_value("My own table").run()
+    app = own_table(opened())
     app.selectbox(key="stored-table").select_index(0).run()
     assert not app.exception, app.exception
     return app
+
+
+def own_table(app: AppTest) -> AppTest:
+    return next(one for one in app.get("button_group") if str(one.key).startswith("way-")).set_value("My own table").run()
 
 
 def words(app: AppTest) -> str:
@@ -108,6 +111,33 @@ def test_a_table_with_all_targets_left_out_proposes_no_others(store: Store, monk
     assert not [one for one in app.button if one.key == "use-data"]
     assert not any(one.value == "Tasks" for one in app.subheader)
     assert "120 rows: what was understood" in words(app)
+
+
+def use_of(app: AppTest, column: str) -> str:
+    """What the editor says that a column is used as."""
+    table = next(one.value for one in app.dataframe if "use" in one.value)
+    return str(table.set_index("column").loc[column, "use"])
+
+
+@pytest.mark.parametrize("compared", [True, False])
+def test_edits_of_a_table_outlive_another_page_and_other_data(
+    store: Store, monkeypatch: pytest.MonkeyPatch, compared: bool
+) -> None:
+    app = with_table(store, to_csv(plain()))
+    assert use_of(app, "visits") == columns.TARGET
+    edit = used_as(columns.OUT, "visits")
+    with monkeypatch.context() as once:
+        once.setattr(columns, "editor", lambda table, _: edit(table))
+        app.run()
+        if compared:
+            app.button(key="use-data").click().run()
+    app.switch_page("pages/compare.py").run()
+    next(one for one in app.selectbox if str(one.key).startswith("scenario-")).set_value("noise_and_scale").run()
+    app.switch_page("pages/data.py").run()
+    own_table(app)
+    assert not app.exception
+    assert use_of(app, "visits") == columns.OUT
+    assert use_of(app, "price") == columns.TARGET
 
 
 def test_many_warnings_do_not_bury_the_page(store: Store) -> None:

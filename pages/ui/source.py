@@ -117,16 +117,25 @@ def _in_use() -> str | None:
 
 
 def _understood(store: Store, fingerprint: str) -> DataSpec | None:
-    now = state.draft().data
-    start = now if now.fingerprint == fingerprint else DataSpec(fingerprint=fingerprint)
+    key = state.key(f"columns-{fingerprint}")
+    start = _start(fingerprint, key)
     first = problems.understanding(store, start)
     st.subheader(f"{first.rows:,} rows: what was understood", anchor=False)
     before = columns.rows(first, start)
-    after = columns.editor(before, state.key(f"columns-{fingerprint}"))
+    after = columns.editor(before, key)
     st.caption("Change what a column is used as, or its kind. A missing target is a missing label; no row is dropped for it.")
     with guard():
-        return columns.corrected(before, after, start)
+        said = columns.corrected(before, after, start)
+        state.keep_of_table(start if after.equals(before) else said)  # what nobody touched stays inferred
+        return said
     return None
+
+
+def _start(fingerprint: str, key: str) -> DataSpec:
+    """What the editor's rows start from: kept while it is on the page, as its edits are counted from them."""
+    if key not in st.session_state or st.session_state.get("edited-from", ("", None))[0] != key:
+        st.session_state["edited-from"] = (key, state.of_table(fingerprint))
+    return cast("DataSpec", st.session_state["edited-from"][1])
 
 
 def tell(warnings: Sequence[str]) -> None:

@@ -17,7 +17,7 @@ from mtl_core.errors import SpecError, StoreError, UserError
 from mtl_core.links import from_link
 from mtl_core.records import Comparison
 from mtl_core.resolving import ANY_SIGN, needs_positive
-from mtl_core.specs import ArmSpec, ExperimentSpec, parse_experiment, single_task_arms
+from mtl_core.specs import ArmSpec, DataSpec, ExperimentSpec, parse_experiment, single_task_arms
 from mtl_core.store import Store
 
 MAX_ARMS = 8  # more cannot be told apart on a page
@@ -149,6 +149,18 @@ def runnable(arms: dict[str, dict[str, Any]], scenario: str) -> tuple[dict[str, 
     return {ANY_SIGN: {"scheme": ANY_SIGN}, **left}, why
 
 
+def of_table(fingerprint: str) -> DataSpec:
+    """What this viewer last said of a stored table: edited on the page, or as a draft had it."""
+    said: dict[str, DataSpec] = st.session_state.setdefault("of-tables", {})
+    return said.get(fingerprint) or DataSpec(fingerprint=fingerprint)
+
+
+def keep_of_table(data: DataSpec) -> None:
+    """Keep what is said of a stored table for the next time that it is chosen."""
+    if data.fingerprint is not None:
+        st.session_state.setdefault("of-tables", {})[data.fingerprint] = data
+
+
 def change(**values: Any) -> None:
     """Change parts of the draft; nothing changes if the result is not allowed. Raises SpecError."""
     st.session_state["draft"] = parse_experiment({**said_of(draft()), **values})
@@ -237,4 +249,5 @@ def _name_in_address(where: str | None) -> None:
 
 
 def _renew_widgets() -> None:
+    keep_of_table(draft().data)
     st.session_state["generation"] = st.session_state.get("generation", 0) + 1
