@@ -148,7 +148,7 @@ CODED: list[tuple[list[object], list[str]]] = [
 @pytest.mark.parametrize(("cells", "codes"), CODED)
 def test_a_code_for_missing_is_pointed_at_and_goes_once_it_is_named(cells: list[object], codes: list[str]) -> None:
     assert warned(seen(cells), '"extra"', ", ".join(f'"{code}"' for code in codes))
-    assert not warned(seen(cells, missing=codes), '"extra"', "stand for missing")
+    assert not warned(seen(cells, missing=codes), '"extra"', "for missing")
 
 
 @pytest.mark.parametrize(
@@ -156,7 +156,7 @@ def test_a_code_for_missing_is_pointed_at_and_goes_once_it_is_named(cells: list[
     [[i % 2 for i in range(120)], [i % 3 - 1 for i in range(120)], list(SMALL), [0 if i % 3 else v for i, v in enumerate(SMALL)]],
 )
 def test_values_that_belong_together_are_no_codes(cells: list[object]) -> None:
-    assert not warned(seen(cells), "stand for missing")
+    assert not warned(seen(cells), "for missing")
 
 
 @pytest.mark.parametrize(

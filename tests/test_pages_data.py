@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
-from tables import HEADER, plain, to_csv
+from tables import HEADER, plain, replaced, to_csv
 
 from mtl_core.data import scenarios
 from mtl_core.data.associations import Associations, of_problem
@@ -121,7 +121,7 @@ def use_of(app: AppTest, column: str) -> str:
 
 @pytest.mark.parametrize("compared", [True, False])
 def test_edits_of_a_table_outlive_another_page_and_other_data(
-    store: Store, monkeypatch: pytest.MonkeyPatch, compared: bool
+    store: Store, monkeypatch: pytest.MonkeyPatch, *, compared: bool
 ) -> None:
     app = with_table(store, to_csv(plain()))
     assert use_of(app, "visits") == columns.TARGET
@@ -138,6 +138,35 @@ def test_edits_of_a_table_outlive_another_page_and_other_data(
     assert not app.exception
     assert use_of(app, "visits") == columns.OUT
     assert use_of(app, "price") == columns.TARGET
+
+
+def test_values_that_also_mean_missing_can_be_named_and_stay_named(store: Store) -> None:
+    coded = replaced(plain(), 0, ["-999" if i % 6 == 0 else row[0] for i, row in enumerate(plain())])
+    app = with_table(store, to_csv(coded))
+    assert 'name it as missing (data.missing: ["-999"])' in words(app)
+    field(app).set_value("-999, n. k.").run()
+    assert "data.missing" not in words(app)
+    app.button(key="use-data").click().run()
+    assert app.session_state["draft"].data.missing == ("-999", "n. k.")
+    next(one for one in app.selectbox if str(one.key).startswith("scenario-")).set_value("noise_and_scale").run()
+    app.switch_page("pages/data.py").run()
+    assert field(own_table(app)).value == "-999, n. k."
+    assert "data.missing" not in words(app)
+    field(app).set_value("").run()
+    assert "data.missing" in words(app)
+
+
+def field(app: AppTest) -> Any:
+    return next(one for one in app.text_input if one.label == "Values that also mean missing")
+
+
+@pytest.mark.parametrize("said", [(), ("-999",), ("-999", "9999"), ("a,b", 'c"d'), ('"', "n. k.")])
+def test_the_field_of_missing_values_is_read_as_it_was_written(said: tuple[str, ...]) -> None:
+    assert columns.words_of(columns.text_of(said)) == said
+
+
+def test_empty_and_repeated_values_between_commas_are_none() -> None:
+    assert columns.words_of(" -999,, 9999 ,-999, ") == ("-999", "9999")
 
 
 def test_many_warnings_do_not_bury_the_page(store: Store) -> None:

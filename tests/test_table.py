@@ -270,7 +270,7 @@ def test_words_among_numbers_are_counted_and_missing_unless_the_user_says_catego
 def test_a_spike_at_the_end_of_the_range_is_pointed_at_and_can_be_named_missing() -> None:
     cells = ["-999.0" if i % 6 == 0 else row[0] for i, row in enumerate(plain())]
     data = to_csv(replaced(plain(), 0, cells))
-    assert warned(inspect(data, "t.csv"), '"x1"', "-999", 'missing: ["-999"]')
+    assert warned(inspect(data, "t.csv"), '"x1"', "-999", 'name it as missing (data.missing: ["-999"])')
     cured = inspect(data, "t.csv", spec(missing=["-999"]))
     assert not cured.warnings
     assert problem(data, missing=["-999"]).features.min() > -10
@@ -373,7 +373,7 @@ def test_long_whole_numbers_stay_apart_as_groups_in_a_typed_file() -> None:
 
 def test_whole_numbers_that_lose_digits_are_said() -> None:
     long = [str(2**53 + 3 * i) for i in range(120)]
-    assert warned(inspect(to_csv(with_column(plain(), long), with_header("long")), "t.csv"), '"long"', "lose their last digits")
+    assert warned(inspect(to_csv(with_column(plain(), long), with_header("long")), "t.csv"), "last digits", '{"long": category}')
     short = [str(2**53 - 3 * i) for i in range(120)]
     assert not warned(inspect(to_csv(with_column(plain(), short), with_header("short")), "t.csv"), "digits")
     buffer = io.BytesIO()

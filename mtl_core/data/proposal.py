@@ -52,7 +52,8 @@ def _why_not(column: Column) -> str:
         return f"it has {column.present} labels and at least {MIN_LABELS} are needed"
     if column.distinct < 2:
         return "it has a single value, its other cells count as missing"
-    return f"it has {column.distinct:,} classes in {column.present:,} rows; merge rare ones, or say its kind under targets"
+    advice = "merge rare ones, or mark it as target and choose its kind (data.targets)"
+    return f"it has {column.distinct:,} classes in {column.present:,} rows; {advice}"
 
 
 def _is_named_target(column: Column) -> bool:

@@ -52,8 +52,9 @@ def remarks_on_numbers(name: str, values: Float[np.ndarray, " rows"]) -> list[st
     if codes:
         words = ", ".join(f'"{code:.15g}"' for code in codes)
         which = " and ".join(f"{code:.15g}" for code in codes)
-        verb = "appears" if len(codes) == 1 else "together appear"
-        return [f"{shown(name)}: {which} {verb} {times:,} times and may stand for missing; if so, say missing: [{words}]."]
+        verb, it, is_it = ("appears", "it", "it stands") if len(codes) == 1 else ("together appear", "them", "they stand")
+        advice = f"if {is_it} for missing, name {it} as missing (data.missing: [{words}])"
+        return [f"{shown(name)}: {which} {verb} {times:,} times; {advice}."]
     finite = values[np.isfinite(values)]
     largest = float(np.abs(finite).max()) if finite.size else 0.0
     if 0 < largest < _TINY:
@@ -100,6 +101,11 @@ def infinite_note(name: str, count: int) -> list[str]:
     return [f"{shown(name)}: {cells} infinite or beyond {MAX_MAGNITUDE:g} and counted as missing."]
 
 
+def _as_category(name: str) -> str:
+    """What to do, for those who have the page's table of columns before them and those who write a file."""
+    return f"make its kind category (data.columns: {{{shown(name)}: category}})"
+
+
 def _digits_note(raw: RawColumn, parsed: Numbers) -> list[str]:
     import pyarrow.compute as pc
 
@@ -108,7 +114,7 @@ def _digits_note(raw: RawColumn, parsed: Numbers) -> list[str]:
         return []
     return [
         f"{shown(raw.name)} holds whole numbers beyond {MAX_EXACT:,}, which lose their last digits as numbers: "
-        f"say columns: {{{shown(raw.name)}: category}} if they are names, or take an offset off."
+        f"if they are names, {_as_category(raw.name)}, else take an offset off."
     ]
 
 
@@ -119,7 +125,7 @@ def _bad_note(raw: RawColumn, parsed: Numbers, counts: Int[np.ndarray, " spellin
     row, count, rows = int(np.argmax(parsed.bad[raw.codes])), int(counts[parsed.bad].sum()), len(raw.codes)
     first = raw.spellings[int(raw.codes[row])].as_py()
     cells = "1 cell is not a number" if count == 1 else f"{count:,} cells are not numbers"
-    advice = "" if count < 0.01 * rows else f"; say columns: {{{shown(raw.name)}: category}} to read them all as categories"
+    advice = "" if count < 0.01 * rows else f"; to read them all as categories, {_as_category(raw.name)}"
     return [
         f"{shown(raw.name)}: {cells} ({count / rows:.1%}; first {shown(first)} in data row {row + 1}) "
         f"and counted as missing{advice}."

@@ -80,8 +80,8 @@ class Understood:
         if not usable:
             return "No column looks like a target: all are left out."
         why = why_none(self.columns)
-        advice = "say under targets what is to be predicted."
-        return f"{why} S{advice[1:]}" if why else f"No column looks like a target: {advice}"
+        advice = "mark what is to be predicted as target (data.targets)."
+        return f"{why} M{advice[1:]}" if why else f"No column looks like a target: {advice}"
 
     def used(self) -> list[Column]:
         """The features."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import csv
+import io
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
@@ -60,6 +63,19 @@ def corrected(before: pd.DataFrame, after: pd.DataFrame, spec: DataSpec) -> Data
             "split": next((row.column for row in new if row.use == SPLIT), None),
         }
     )
+
+
+def words_of(text: str) -> tuple[str, ...]:
+    """What stands between the commas, each once; a value that holds a comma stands in double quotes."""
+    cells = next(csv.reader([" ".join(text.split())], skipinitialspace=True), [])
+    return tuple(dict.fromkeys(cell.strip() for cell in cells if cell.strip()))
+
+
+def text_of(words: Sequence[str]) -> str:
+    """The text that `words_of` reads them from."""
+    line = io.StringIO()
+    csv.writer(line, lineterminator="").writerow(words)
+    return line.getvalue() if any("," in word for word in words) else line.getvalue().replace(",", ", ")
 
 
 def editor(table: pd.DataFrame, key: str) -> pd.DataFrame:

@@ -117,24 +117,38 @@ def _in_use() -> str | None:
 
 
 def _understood(store: Store, fingerprint: str) -> DataSpec | None:
-    key = state.key(f"columns-{fingerprint}")
-    start = _start(fingerprint, key)
-    first = problems.understanding(store, start)
-    st.subheader(f"{first.rows:,} rows: what was understood", anchor=False)
-    before = columns.rows(first, start)
-    after = columns.editor(before, key)
-    st.caption("Change what a column is used as, or its kind. A missing target is a missing label; no row is dropped for it.")
-    with guard():
-        said = columns.corrected(before, after, start)
-        state.keep_of_table(start if after.equals(before) else said)  # what nobody touched stays inferred
-        return said
+    missing = _also_missing(state.of_table(fingerprint).missing, state.key(f"missing-{fingerprint}"))
+    key = state.key(f"columns-{fingerprint}-{missing}")
+    start = _start(fingerprint, missing, key)
+    with guard("Change the values that also mean missing, or choose another table or source."):
+        first = problems.understanding(store, start)
+        st.subheader(f"{first.rows:,} rows: what was understood", anchor=False)
+        before = columns.rows(first, start)
+        after = columns.editor(before, key)
+        st.caption("Change what a column is used as, or its kind. A missing target is a missing label; no row is dropped for it.")
+        with guard():
+            said = columns.corrected(before, after, start)
+            state.keep_of_table(start if after.equals(before) else said)  # what nobody touched stays inferred
+            return said
     return None
 
 
-def _start(fingerprint: str, key: str) -> DataSpec:
+def _also_missing(words: tuple[str, ...], key: str) -> tuple[str, ...]:
+    """What the person's table writes where it has no value, beside what always means that."""
+    about = (
+        "Separated by commas. Empty cells, NA, NaN and the like mean missing anyway; a value with a comma goes in double quotes."
+    )
+    text = st.text_input(
+        "Values that also mean missing", columns.text_of(words), 500, key, placeholder="such as -999, 9999", help=about
+    )
+    return columns.words_of(text)
+
+
+def _start(fingerprint: str, missing: tuple[str, ...], key: str) -> DataSpec:
     """What the editor's rows start from: kept while it is on the page, as its edits are counted from them."""
     if key not in st.session_state or st.session_state.get("edited-from", ("", None))[0] != key:
-        st.session_state["edited-from"] = (key, state.of_table(fingerprint))
+        kept = state.of_table(fingerprint).model_copy(update={"missing": missing})
+        st.session_state["edited-from"] = (key, kept)
     return cast("DataSpec", st.session_state["edited-from"][1])
 
 
