@@ -12,11 +12,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
-from tables import HEADER, plain, replaced, to_csv
+from tables import HEADER, plain, replaced, to_csv, with_column, with_header
 
 from mtl_core.data import scenarios
 from mtl_core.data.associations import Associations, of_problem
-from mtl_core.data.profile import profile
+from mtl_core.data.profile import examine, profile
 from mtl_core.problem import Problem
 from mtl_core.specs import MAPS, DataSpec
 from mtl_core.store import Store
@@ -72,7 +72,7 @@ def test_a_leak_and_twins_of_a_table_are_told_before_anything_is_trained(store: 
     app = with_table(store, to_csv([*rows, *rows], (*HEADER, "again")))
     told = " ".join(one.value for one in app.warning).replace("\\", "")
     assert '"again" alone predicts "price"' in told
-    assert "A training row has the same or nearly the same features as" in told
+    assert "A training row has the same features as" in told  # nearly the same ones were not found
     assert "use as group" in told
     assert not any("Rows in more than one split" in one.value for one in app.subheader)  # said above already
 
@@ -196,6 +196,26 @@ def test_a_rerun_reads_nothing_anew(store: Store, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(problems, "examine", lambda *_: pytest.fail("read again"))
     app.run()
     assert not app.exception
+
+
+def test_a_problem_without_a_network_is_told_of_without_rows_and_features(store: Store) -> None:
+    app = opened()
+    next(one for one in app.selectbox if str(one.key).startswith("data-scenario")).set_value("landscape").run()
+    assert not app.exception
+    assert [one.value for one in app.subheader] == ["Tasks"]
+    assert "No network and no rows" in words(app)
+    assert not re.search(r"twin|constant|\bfeatures?\b", words(app))
+    assert list(app.dataframe[0].value.columns) == ["task", "loss"]
+
+
+def test_columns_and_what_encoding_makes_of_them_are_told_apart() -> None:
+    rows = with_column(plain(), ("red", "green", "blue") * 40, at=0)
+    found = examine(to_csv(rows, with_header("colour", at=0)), "t.csv").profile
+    assert found is not None
+    assert "; 5 features, 7 after encoding." in facts.about(found)
+    single = examine(to_csv([[row[0], row[4]] for row in plain()], ("x", "target")), "t.csv").profile
+    assert single is not None
+    assert "; 1 feature." in facts.about(single)
 
 
 # --- pure parts ------------------------------------------------------------------------------------------------------

@@ -134,6 +134,19 @@ def test_no_torch_is_needed_to_look_at_data() -> None:
     assert run.stdout.strip() == "False"
 
 
+def test_why_features_are_not_compared_with_targets_is_said_as_it_is() -> None:
+    rng = np.random.default_rng(0)
+    split, task = np.arange(90, dtype=np.int8) % 3, TaskSpec(name="y", kind="regression")
+    notes = []
+    for width, shape in ((1_001, ()), (510, (17, 30)), (4, ())):
+        names = tuple(f"p{n}" for n in range(width))
+        features, y = rng.normal(size=(90, width)), {"y": rng.normal(size=(90, 1))}
+        notes.append(profile(Problem("t", features, y, (task,), split, names, input_shape=shape)).associations.note)
+    assert "there are 1,001 features" in notes[0]
+    assert "the 510 features are measurements of a sequence" in notes[1]
+    assert notes[2] == ""
+
+
 def test_images_and_maps_and_functions_are_told_of_without_looking_at_every_point() -> None:
     rng = np.random.default_rng(0)
     tasks = (
@@ -146,7 +159,7 @@ def test_images_and_maps_and_functions_are_told_of_without_looking_at_every_poin
     image = Problem("t", rng.normal(size=(90, 3_072)), targets, tasks, split, names, input_shape=(3, 32, 32))
     found = profile(image)
     assert found.associations.features == ()
-    assert "3,072 features" in found.associations.note
+    assert "the 3,072 features are pixels of images" in found.associations.note
     assert "3,072 features" in found.twins.note
     assert found.tasks[1].scale == "8 x 8 places"
     commonest = int(targets["map"][split == 0].mean() >= 0.5)

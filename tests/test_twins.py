@@ -63,6 +63,7 @@ def test_rows_that_were_copied_are_found(width: int, noise: float) -> None:
         assert 0.9 * really <= count.exact + count.near <= really
         assert count.agree == 1
         assert (count.exact == 0) == (noise > 0)
+    assert ("has nearly the same features" if noise else "has the same features") in twins.sentence
     assert "use as group" in twins.warnings()[0]
 
 

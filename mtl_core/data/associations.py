@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _WORK = 8_000_000  # values looked at over all pairs
 _MOST_ROWS, _FEWEST_ROWS = 10_000, 1_000  # more change the second digit only
 SINGLE = ("regression", "multi_output", "binary", "multiclass", "count")  # kinds without places of their own
-MOST_FEATURES = 1_000  # beyond, features one by one say little: pixels
+MOST_FEATURES = 1_000  # beyond, features are not looked at one by one
 _FEWEST = 3  # pairs of values
 
 
@@ -77,18 +77,19 @@ def of_table(features: Sequence[Column], targets: Sequence[Target]) -> Associati
     features = features if many <= MOST_FEATURES else ()
     sample = _sample(rows, len(features) * len(targets))
     labels = [Variable(t.task.name, t.labels[sample][:, None], bool(t.task.classes)) for t in targets]
-    return _table([_column(column, sample) for column in features], labels, many, rows)
+    return _table([_column(column, sample) for column in features], labels, rows, _why_not_looked_at(many))
 
 
 def of_problem(problem: Problem) -> Associations:
     """Of a problem's features, all of them numbers; not of the points of images and signals, nor with maps."""
     rows, many = problem.features.shape
     tasks = [task for task in problem.tasks if task.kind in SINGLE]
-    taken = range(many if many <= MOST_FEATURES and not problem.input_shape and tasks else 0)
+    why_not = _why_not_looked_at(many, problem.input_shape, has_single=bool(tasks))
+    taken = range(0 if why_not else many)
     sample = _sample(rows, len(taken) * sum(task.width for task in tasks))
     features = [Variable(problem.feature_names[j], problem.features[sample, j : j + 1]) for j in taken]
     labels = [Variable(task.name, problem.targets[task.name][sample], task.kind in ("binary", "multiclass")) for task in tasks]
-    return _table(features, labels, many, rows)
+    return _table(features, labels, rows, why_not)
 
 
 def association(feature: Variable, target: Variable) -> float:
@@ -157,7 +158,7 @@ def ranks(values: Float[np.ndarray, " rows"]) -> Float[np.ndarray, " rows"]:
 # --- the table -------------------------------------------------------------------------------------------------------
 
 
-def _table(features: Sequence[Variable], targets: Sequence[Variable], many: int, rows: int) -> Associations:
+def _table(features: Sequence[Variable], targets: Sequence[Variable], rows: int, why_not: str) -> Associations:
     shape = (len(features), len(targets))
     values = np.array([[association(f, t) for t in targets] for f in features]).reshape(shape)
     measures = tuple(tuple(_measure(f, t) for t in targets) for f in features)
@@ -167,7 +168,7 @@ def _table(features: Sequence[Variable], targets: Sequence[Variable], many: int,
         values,
         _spearman(features, targets).reshape(shape),
         measures,
-        _note(len(features), many, len(targets[0].values) if targets else 0, rows),
+        why_not or _note(len(targets[0].values) if targets else 0, rows),
     )
 
 
@@ -217,9 +218,21 @@ def _sample(rows: int, pairs: int) -> Int[np.ndarray, " sample"]:
     return np.sort(np.random.default_rng(0).choice(rows, min(rows, most), replace=False))
 
 
-def _note(shown: int, many: int, looked: int, rows: int) -> str:
-    if many > shown:
-        return f"No associations are shown: taken one by one, these {many:,} features say little."
+def _why_not_looked_at(many: int, shape: tuple[int, ...] = (), *, has_single: bool = True) -> str:
+    """Why no feature is compared with a target, in a sentence; empty where all are."""
+    if shape:
+        points = "pixels of images" if len(shape) == 3 else "measurements of a sequence"
+        return f"Not looked at: the {many:,} features are {points}, and single ones are not compared with targets."
+    if not has_single:
+        return "Not looked at: maps and functions are not compared with single features."
+    if many > MOST_FEATURES:
+        return (
+            f"Not looked at: there are {many:,} features, and only up to {MOST_FEATURES:,} are compared one by one with targets."
+        )
+    return ""
+
+
+def _note(looked: int, rows: int) -> str:
     return f"On {looked:,} of {rows:,} rows, drawn at random." if looked < rows else ""
 
 

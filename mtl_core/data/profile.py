@@ -50,10 +50,16 @@ class Profile:
     """A problem as a person looks at it."""
 
     rows: Mapping[str, int]  # by split
-    features: int
+    features: int  # as a model is given them
+    columns: int  # the same before categories become several numbers
     tasks: tuple[TaskFacts, ...]
     associations: Associations
     twins: Twins
+
+    @property
+    def without_network(self) -> bool:
+        """Whether a point is trained on functions of it: there are neither rows nor features to look at."""
+        return all(facts.task.kind == "function" for facts in self.tasks)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, as `inspect --json` prints it."""
@@ -67,7 +73,7 @@ class Profile:
 
 def profile(problem: Problem) -> Profile:
     """The profile of a problem, from its encoded features."""
-    return _profile(problem, associations.of_problem(problem), find_twins(problem))
+    return _profile(problem, problem.features.shape[1], associations.of_problem(problem), find_twins(problem))
 
 
 class Examined(NamedTuple):
@@ -91,7 +97,8 @@ def examine(data: bytes, name: str, spec: DataSpec | None = None) -> Examined:
         problem, twins = make_problem(seen, name, said)
     except TableError as error:
         return Examined(understood, None, None, str(error))
-    found = _profile(problem, associations.of_table(seen.used(), seen.targets), twins)
+    used = seen.used()
+    found = _profile(problem, len(used), associations.of_table(used, seen.targets), twins)
     warnings = dict.fromkeys((*understood.warnings, *problem.warnings))
     return Examined(replace(understood, warnings=tuple(warnings)), problem, found)
 
@@ -105,10 +112,10 @@ def _of_recording(recording: Recording, name: str, spec: DataSpec) -> Examined:
     return Examined(understood, problem, profile(problem))
 
 
-def _profile(problem: Problem, found: Associations, twins: Twins) -> Profile:
+def _profile(problem: Problem, columns: int, found: Associations, twins: Twins) -> Profile:
     rows = {name: problem.rows(split) for split, name in enumerate(SPLITS)}
     tasks = tuple(task_facts(task, problem.targets[task.name], problem.split) for task in problem.tasks)
-    return Profile(rows, problem.features.shape[1], tasks, found, twins)
+    return Profile(rows, problem.features.shape[1], columns, tasks, found, twins)
 
 
 # --- tasks -----------------------------------------------------------------------------------------------------------

@@ -87,7 +87,9 @@ class Twins:
             text = "No validation or test row was found to have a twin among the training rows."
         else:
             where = " and ".join(one.words for one in found)
-            text = f"A training row has the same or nearly the same features as {where}{_agreement(found)}."
+            found_how = {"the same": any(one.exact for one in found), "nearly the same": any(one.near for one in found)}
+            like = " or ".join(words for words, is_so in found_how.items() if is_so)  # near ones are not always looked for
+            text = f"A training row has {like} features as {where}{_agreement(found)}."
         why = " The features take so few different values that this is to be expected." if self.coarse and found else ""
         return f"{text}{why} {self.note}".rstrip()
 
@@ -239,8 +241,7 @@ def _agreement(found: list[TwinCount]) -> str:
     known = [one for one in found if not math.isnan(one.agree)]
     if not known:
         return ""
-    weights = [one.exact + one.near for one in known]
-    share = float(np.average([one.agree for one in known], weights=weights))
+    share = float(np.average([one.agree for one in known], weights=[one.exact + one.near for one in known]))
     return f"; the labels agree in {100 * share:.0f} % of these pairs"
 
 

@@ -30,18 +30,27 @@ HOW = (
 def tasks(found: Profile) -> None:
     """One row a task, with what a predictor that ignores the features scores."""
     st.subheader("Tasks", anchor=False)
-    rows = ", ".join(f"{count:,} {split}" for split, count in found.rows.items())
-    st.caption(
-        plain(f"{rows} rows; {found.features:,} features. A constant always says what the training labels are on average.")
-    )
-    longest = max(len(one.task.name) for one in found.tasks)
+    st.caption(plain(about(found)))
     config: dict[str, Any] = {f"labels, {name}": PERCENT for name in found.rows}
+    longest = max(len(one.task.name) for one in found.tasks)
     config["task"] = st.column_config.TextColumn(width=min(220, 40 + 7 * longest))
     st.dataframe(task_rows(found), hide_index=True, column_config=config, key="tasks")
 
 
+def about(found: Profile) -> str:
+    """Pure: how much there is to learn from, and what the table beside it compares with."""
+    if found.without_network:
+        return "No network and no rows: a point is trained, and each task is a function of it that is to become small."
+    rows = ", ".join(f"{count:,} {split}" for split, count in found.rows.items())
+    features = f"{found.columns:,} {'feature' if found.columns == 1 else 'features'}"
+    encoded = f", {found.features:,} after encoding" if found.features != found.columns else ""
+    return f"{rows} rows; {features}{encoded}. A constant always says what the training labels are on average."
+
+
 def task_rows(found: Profile) -> Rows:
-    """Pure: the table of tasks."""
+    """Pure: the table of tasks; of functions only what they are called, as they have no labels."""
+    if found.without_network:
+        return [{"task": one.task.name, "loss": one.task.loss} for one in found.tasks]
     return [
         {
             "task": one.task.name,
@@ -67,8 +76,10 @@ def _metric(one: TaskFacts) -> str:
 
 
 def associations(found: Profile) -> None:
-    """The strongest features as a map, all of them as a table."""
+    """The strongest features as a map, all of them as a table; nothing without a network."""
     pairs = found.associations
+    if found.without_network:
+        return
     st.subheader("How features go with targets", anchor=False)
     if not pairs.features or not pairs.targets:
         st.caption(plain(pairs.note or "There is nothing to compare."))
@@ -84,8 +95,8 @@ def associations(found: Profile) -> None:
 
 
 def twins(found: Profile, warnings: tuple[str, ...]) -> None:
-    """Whether rows are judged on that were trained on; silent where a warning says it."""
-    if not any(warning.startswith(found.twins.sentence) for warning in warnings):
+    """Whether rows are judged on that were trained on; silent where a warning says it, and without rows."""
+    if not found.without_network and not any(warning.startswith(found.twins.sentence) for warning in warnings):
         st.subheader("Rows in more than one split", anchor=False)
         st.markdown(plain(found.twins.sentence))
 
@@ -100,8 +111,8 @@ def first_images(images: Images | None) -> None:
 
 
 def first_rows(preview: pd.DataFrame, found: Profile) -> None:
-    """The first rows as a model is given them; nothing where every target is a map."""
-    if preview.empty:
+    """The first rows as a model is given them; nothing where every target is a map, or without a network."""
+    if preview.empty or found.without_network:
         return
     st.subheader("First rows", anchor=False)
     shown = "Targets first." if preview.shape[1] > len(found.tasks) else "Targets only."
