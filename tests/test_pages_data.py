@@ -268,6 +268,15 @@ def test_an_image_problem_is_previewed_by_its_targets_alone() -> None:
     assert len(facts.task_rows(profile(wide))) == len(small.tasks)
 
 
+def test_no_word_in_the_table_of_tasks_is_cut() -> None:
+    rows = facts.task_rows(profile(scenarios.load("scenes", {})))
+    assert {row["kind"] for row in rows} >= {"dense_regression"}
+    widths = facts.widths([*rows, {**rows[0], "their labels": "1.63 ± 1.32, 18.3 % zeros", "task": "x" * 300}])
+    assert widths["kind"] >= 16 * facts.LETTER + 32  # the cell's own margins
+    assert widths["their labels"] >= 25 * facts.LETTER + 32
+    assert widths["task"] == facts.WIDEST
+
+
 @pytest.mark.parametrize("scenario", ["banknotes", "scenes"])
 def test_images_are_looked_at_and_no_map_is_a_column(store: Store, scenario: str) -> None:
     problem = scenarios.load(scenario, {})

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from pages.ui.problems import Images
 
+WIDEST, MARGIN, LETTER = 320, 40, 7  # pixels of a column at most, beside its text, and of a letter
 PERCENT = st.column_config.NumberColumn(format="%.0f %%")
 HOW = (
     "Pearson's correlation of two numbers, −1 to 1; the correlation ratio of a number and classes and Cramér's V of two kinds of "
@@ -31,10 +32,10 @@ def tasks(found: Profile) -> None:
     """One row a task, with what a predictor that ignores the features scores."""
     st.subheader("Tasks", anchor=False)
     st.caption(plain(about(found)))
+    rows = task_rows(found)
     config: dict[str, Any] = {f"labels, {name}": PERCENT for name in found.rows}
-    longest = max(len(one.task.name) for one in found.tasks)
-    config["task"] = st.column_config.TextColumn(width=min(220, 40 + 7 * longest))
-    st.dataframe(task_rows(found), hide_index=True, column_config=config, key="tasks")
+    config |= {name: st.column_config.TextColumn(width=width) for name, width in widths(rows).items()}
+    st.dataframe(rows, hide_index=True, column_config=config, key="tasks")
 
 
 def about(found: Profile) -> str:
@@ -45,6 +46,14 @@ def about(found: Profile) -> str:
     features = f"{found.columns:,} {'feature' if found.columns == 1 else 'features'}"
     encoded = f", {found.features:,} after encoding" if found.features != found.columns else ""
     return f"{rows} rows; {features}{encoded}. A constant always says what the training labels are on average."
+
+
+def widths(rows: Rows) -> dict[str, int]:
+    """Pure: pixels for the columns of words, so that none is cut unless it is very long."""
+    words = [name for name, value in rows[0].items() if isinstance(value, str)]
+    return {
+        name: min(WIDEST, MARGIN + LETTER * max(len(str(text)) for text in (name, *(r[name] for r in rows)))) for name in words
+    }
 
 
 def task_rows(found: Profile) -> Rows:
