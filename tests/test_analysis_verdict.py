@@ -138,6 +138,12 @@ def test_an_arm_without_a_finished_pair_cannot_be_compared() -> None:
     assert verdict(given).sentences == ("learned and fixed cannot be compared: no seed has finished in both.",)
 
 
+def test_runs_that_finished_without_a_metric_are_not_said_to_be_unfinished() -> None:
+    nowhere = {arm: {task: [float("nan")] * 8 for task in tasks} for arm, tasks in EIGHT.items()}
+    sentence = verdict(comparison(nowhere)).sentences[0]
+    assert sentence.endswith("no task has a headline metric on the test split, whose labels are too few or do not vary.")
+
+
 def diverged(runs: int) -> Comparison:
     given = comparison(EIGHT)
     for run in range(runs):

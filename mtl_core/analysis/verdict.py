@@ -100,7 +100,7 @@ def _sentence(comparison: Comparison, table: MetricTable, arm: str, found: dict[
     if not shared(comparison, arm):
         return f"{arm} and {baseline} train no task in common and cannot be compared."
     if not seeds:
-        return f"{arm} and {baseline} cannot be compared: {_why_not(comparison, arm)}."
+        return f"{arm} and {baseline} cannot be compared: {_why_not(comparison, arm, table.split)}."
     if originals(comparison)[arm] == baseline:
         return f"{arm} and {baseline} are the same runs: no difference on any task."
     clauses: list[str] = []
@@ -111,8 +111,10 @@ def _sentence(comparison: Comparison, table: MetricTable, arm: str, found: dict[
     return f"{arm} {', '.join(clauses)}; {count(seeds, 'seed')}, {_where(table)}."
 
 
-def _why_not(comparison: Comparison, arm: str) -> str:
-    """Divergence by name where it alone is the reason, as it has a remedy; else only that there is no pair of runs."""
+def _why_not(comparison: Comparison, arm: str, split: str) -> str:
+    """Divergence by name where it alone is the reason, as it has a remedy; else that runs or their metrics are not there."""
+    if any(comparison.runs[mine].result and comparison.runs[theirs].result for mine, theirs in pairs(comparison, arm)):
+        return f"no task has a headline metric on the {split} split, whose labels are too few or do not vary"
     diverged = {name: _seeds(comparison, name, "diverged") for name in (arm, comparison.spec.baseline)}
     every = set().union(*(_seeds(comparison, name) for name in diverged))
     if not every or every - set().union(*diverged.values()):
