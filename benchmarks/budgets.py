@@ -2,13 +2,12 @@
 
     python -m benchmarks.budgets [NAME ...] [--seeds 8] [--workers 2] [--arm equal]
 
-Wall time from pressing Run to the last result, and the CPU time of all workers together, for a machine that has other work to do.
+Wall time from pressing Run to the last result, with the load of the machine at the end: read it where nothing else runs.
 """
 
 from __future__ import annotations
 
 import argparse
-import resource
 import tempfile
 import time
 from pathlib import Path
@@ -35,7 +34,6 @@ def main() -> None:
             print(f"{name:16} {wall:6.1f} s wall, load {_load()}", flush=True)
         jobs.dismiss_workers(store)
         store.close()
-    print(f"{resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime:.0f} s of CPU time in all workers that have ended")
 
 
 def _run(store: Store, name: str, arm: str, seeds: int, epochs: int | None = None) -> float:
