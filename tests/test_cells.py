@@ -12,7 +12,7 @@ from mtl_core.data import inspect
 from mtl_core.data.table import Understanding, to_problem
 from mtl_core.errors import TableError
 from mtl_core.problem import Problem
-from mtl_core.specs import DataSpec
+from mtl_core.specs import DataSpec, TargetSpec
 
 ROWS = plain()
 RNG = np.random.default_rng(1)
@@ -89,6 +89,38 @@ def test_a_comma_that_may_be_either_is_asked_about() -> None:
     rows = [[f"{1 + i % 9},{100 + i % 7:03d}", str(i * i % 17), str(i % 5)] for i in range(60)]
     told = inspect(to_csv(rows, ("a", "b", "y"), ";"), "t.csv")
     assert (told.recognised.decimal, warned(told, "decimal commas", "thousands")) == (",", True)
+
+
+def german(delimiter: str, cells: list[str], *, decimals: bool = False) -> bytes:
+    rows = [[cell, f"{i % 7}.{i % 10}5" if decimals else str(i * i % 17), str(i % 5)] for i, cell in enumerate(cells)]
+    return to_csv(rows, ("a", "b", "y"), delimiter)
+
+
+@pytest.mark.parametrize("delimiter", [";", "\t"])
+def test_points_beside_whole_numbers_below_a_thousand_divide_thousands_and_it_is_said(delimiter: str) -> None:
+    amounts = np.concatenate((np.arange(20) * 37 + 200, np.arange(60) * 435 + 1_035))
+    cells = [f"{amount:,}".replace(",", ".") for amount in amounts]
+    data = german(delimiter, ["" if i == 3 else cell for i, cell in enumerate(cells)])
+    read = to_problem(data, "t.csv", DataSpec(file="t.csv", targets={"y": TargetSpec()})).features[:, 0]
+    assert np.array_equal(np.delete(read, 3), np.delete(amounts, 3))
+    assert warned(inspect(data, "t.csv"), '"a"', "thousands", "1.470 is 1470", "write 200 as 200.000")
+
+
+@pytest.mark.parametrize(
+    ("data", "doubted"),
+    [
+        (german(";", ["945", *(f"{1.035 + i / 200:.3f}" for i in range(60))], decimals=True), True),
+        (german(",", ["945", *(f"{1.035 + i / 200:.3f}" for i in range(60))]), True),
+        (german(";", ["945", *(f"{1 + i}.{111 + i}" for i in range(8))] * 5), True),
+        (german(";", [f"{1.035 + i / 200:.3f}" for i in range(60)]), False),
+        (german(";", ["0", *(f"{1.035 + i / 200:.3f}" for i in range(60))]), False),
+        (german(";", ["945", "1.5", *(f"{1.035 + i / 200:.3f}" for i in range(60))]), False),
+        (german(";", ["945", "1200", *(f"{1.035 + i / 200:.3f}" for i in range(60))]), False),
+    ],
+)
+def test_points_stay_decimal_points_where_little_speaks_for_thousands(data: bytes, *, doubted: bool) -> None:
+    told = inspect(data, "t.csv")
+    assert (told.recognised.decimal, warned(told, '"a"', "decimal points", "take them out")) == (".", doubted)
 
 
 @pytest.mark.parametrize("unit", [" kg", "kg", " km/h", "°C", " cm²", " mg/dL", " ‰", "/day", " zł", "+", "k"])

@@ -7,14 +7,14 @@ import re
 from itertools import islice
 from typing import Any
 
+from mtl_core.data.decimals import decimal_sign
 from mtl_core.data.dialect import DELIMITERS, Layout, bad_line, divide_blanks, lay_out, open_quote, strip_blank_ends
 from mtl_core.data.dress import undress
 from mtl_core.data.formats import check_content, check_format
 from mtl_core.data.limits import MAX_CELLS, MAX_ROWS
 from mtl_core.data.names import settle, shown
-from mtl_core.data.numbers import decimal_evidence
 from mtl_core.data.parquet import read_parquet
-from mtl_core.data.raw import RawColumn, RawTable, Recognised, check_enough, check_shape, encode_text, no_rows
+from mtl_core.data.raw import RawTable, Recognised, check_enough, check_shape, encode_text, no_rows
 from mtl_core.data.text import decode
 from mtl_core.data.top import NUMBER
 from mtl_core.errors import TableError
@@ -25,7 +25,6 @@ _TOTAL = re.compile(
 )
 _LONGEST_FOOT = 500
 _FEET = 5  # lines at the end that are looked at as footers
-_LOOK = 200  # spellings a column that are asked for their decimal sign
 
 
 def read(data: bytes, name: str, *, header: bool | None = None) -> RawTable:
@@ -50,7 +49,7 @@ def read(data: bytes, name: str, *, header: bool | None = None) -> RawTable:
     distinct, renamed = settle(names)
     del text
     raw = tuple(encode_text(new, columns.pop(0)) for new in distinct)  # each column's text goes as its codes come
-    decimal, doubt = _decimal(raw, layout.delimiter)
+    decimal, doubt = decimal_sign(raw, layout.delimiter)
     divider = separator or ("blanks" if blanks else DELIMITERS[layout.delimiter])
     how = Recognised("csv", divider, encoding, decimal, layout.names is not None)
     return RawTable(
@@ -179,16 +178,3 @@ def _drop_totals(columns: list[Any]) -> tuple[list[Any], list[str]]:
         columns = [each.slice(0, rows - 1) for each in columns]
         said.append(f"The last row (data row {rows}, {shown(word.strip())}) sums up the others and was dropped.")
     return columns, said
-
-
-def _decimal(columns: tuple[RawColumn, ...], delimiter: str) -> tuple[str, list[str]]:
-    """(the decimal sign of the file: what most cells that can tell say; a warning where none can)."""
-    comma = point = either = 0
-    for column in columns:
-        sure, dots, open_ = decimal_evidence(column.spellings[:_LOOK].to_pylist())
-        comma, point, either = comma + sure, point + dots, either + open_
-    if comma != point:
-        return ("," if comma > point else "."), []
-    if not either or delimiter == ",":
-        return ".", []
-    return ",", ["Commas were read as decimal commas (1,234 is 1.234): take them out if they divide thousands."]
