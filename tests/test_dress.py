@@ -76,6 +76,30 @@ def test_letters_that_an_earlier_conversion_has_damaged_are_pointed_at(data: byt
     assert warned(inspect(data, "t.csv"), word, "export it again")
 
 
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_a_few_bad_bytes_do_not_make_utf8_another_encoding(mark: str) -> None:
+    text = mark + to_csv(replaced(ROWS, 5, (("Käse", "Łódź")[i % 2] for i in range(120)))).decode()
+    lines = text.encode().splitlines(keepends=True)
+    lines[7] = lines[7].replace("Käse".encode(), b"K\xe4se")
+    seen = inspect(b"".join(lines), "t.csv")
+    assert seen.recognised.encoding == "utf-8"
+    assert set(seen.targets[1].classes) == {"Käse", "Łódź", "K\ufffdse"}
+    assert warned(seen, "UTF-8 but for 1 byte, first on line 8", "K\ufffdse")
+    assert not warned(seen, "export it again")
+
+
+def test_utf8_that_ends_in_the_middle_of_a_letter_stays_utf8() -> None:
+    seen = inspect(to_csv(replaced(ROWS, 6, (("東", "京")[i % 2] for i in range(120)))).rstrip()[:-1], "t.csv")
+    assert set(seen.targets[-1].classes) >= {"東", "京"}
+    assert warned(seen, "UTF-8 but for 2 bytes, first on line 121")
+
+
+def test_a_file_of_another_encoding_is_not_taken_for_damaged_utf8() -> None:
+    text = to_csv(replaced(ROWS, 5, (("Käse", "Öl")[i % 2] for i in range(120)))).decode()
+    seen = inspect(text.encode("cp1252").replace(b"x1", "Größe".encode(), 1), "t.csv")
+    assert warned(seen, "not UTF-8 and was read as")
+
+
 def test_marks_of_other_systems_leave_no_trace() -> None:
     mark = "\ufeff".encode()
     read_as_itself(mark + mark + TEXT.encode())

@@ -23,6 +23,11 @@ _CONTROLS = re.compile(r"[\x02-\x08\x0e-\x19\x7f]")
 _FOREIGN = re.compile(r"[^\W\d_\x00-\x7f]")
 _TWICE = re.compile("[ÃÂ][\u0080-\u00bf]")
 _HALF_WIDTH = re.compile("[\uff61-\uff9f]")
+_NEARLY = "The text is UTF-8 but for"
+_BAD_BYTES = "".join(chr(0xDC00 + byte) for byte in range(0x80, 0x100))  # what surrogateescape makes of them
+_BAD = re.compile(f"[{_BAD_BYTES[0]}-{_BAD_BYTES[-1]}]")
+_BREAK = re.compile(r"\r\n?|\n")
+_LOST = "\ufffd"
 _BINARY = "and is not a text table: save it as CSV in UTF-8, or as Parquet."
 
 
@@ -30,16 +35,19 @@ def decode(data: bytes, name: str) -> tuple[str, str, list[str]]:
     """(text, encoding, warnings). Raises TableError for what is not text."""
     encoding, warning = _encoding(data)
     try:
-        text = data.decode(encoding)
+        text = data.decode(encoding, "surrogateescape" if warning == _NEARLY else "strict")
     except UnicodeDecodeError:
         raise TableError(f"{shown(name)} is not readable as text: save it as CSV in UTF-8, or as Parquet.") from None
+    if warning == _NEARLY:
+        text, warning = _without_bad_bytes(text)
     if "\x00" in text:
         raise TableError(f"{shown(name)} holds zero bytes {_BINARY}")
     head = text[:_SAMPLE]
     if len(_CONTROLS.findall(head)) > max(2, 0.01 * len(head)):
         raise TableError(f"{shown(name)} holds binary data {_BINARY}")
     text = text.replace("\ufeff", "").rstrip("\x1a")  # marks that joined files leave inside, and DOS at the end
-    return text, encoding.removesuffix("-sig"), [*_said(text, encoding, warning), *_damage(text)]
+    said = _said(text, encoding, warning)
+    return text, encoding.removesuffix("-sig"), said if warning.startswith(_NEARLY) else [*said, *_damage(text)]
 
 
 def _encoding(data: bytes) -> tuple[str, str]:
@@ -47,17 +55,47 @@ def _encoding(data: bytes) -> tuple[str, str]:
     for mark, encoding in _MARKS:
         if data.startswith(mark):
             said = f"The text is in {encoding.upper()} and was read as such; UTF-8 is safer for exchange."
-            return encoding, "" if encoding == "utf-8-sig" else said
+            return encoding, (said if encoding != "utf-8-sig" else "" if _is_utf8(data) else _NEARLY)
     wide = _without_mark(data[:_SAMPLE])
     if wide:
         return wide, (
             f"The text looks like {wide.upper()} without a byte-order mark and was read as such; save it as UTF-8 to be sure."
         )
+    if not _is_utf8(data):
+        return ("utf-8", _NEARLY) if _is_nearly_utf8(data) else (_guess(data), "guess")
+    return ("iso2022_jp", "guess") if b"\x1b$B" in data[:_SAMPLE] else ("utf-8", "")
+
+
+def _is_utf8(data: bytes) -> bool:
     try:
         data.decode("utf-8")
     except UnicodeDecodeError:
-        return _guess(data), "guess"
-    return ("iso2022_jp", "guess") if b"\x1b$B" in data[:_SAMPLE] else ("utf-8", "")
+        return False
+    return True
+
+
+def _is_nearly_utf8(data: bytes) -> bool:
+    """Whether letters of several bytes outnumber the bytes that are none, or only the last letter is cut.
+
+    Two letters of another encoding rarely make one of UTF-8, so a few that do say more than one that does not.
+    """
+    text = data.decode("utf-8", "surrogateescape")
+    bad = len(_BAD.findall(text))
+    good = len(_FOREIGN.findall(_BAD.sub("", text)))
+    cut = len(text) - len(text.rstrip(_BAD_BYTES)) == bad
+    return good >= (1 if cut and bad < 4 else max(3, 5 * bad))
+
+
+def _without_bad_bytes(text: str) -> tuple[str, str]:
+    """(the text with a replacement sign for each byte that is not UTF-8, what is said of them)."""
+    first = _BAD.search(text)
+    assert first is not None
+    count, line = len(_BAD.findall(text)), len(_BREAK.findall(text, 0, first.start())) + 1
+    what = "1 byte" if count == 1 else f"{count:,} bytes"
+    such = f" ({shown(_BAD.sub(_LOST, _around(text, first.start())), 30)})"
+    return _BAD.sub(_LOST, text), (
+        f"{_NEARLY} {what}, first on line {line}{such}, and was read as such: each of them is now a {_LOST}; correct them."
+    )
 
 
 def _without_mark(head: bytes) -> str:
@@ -103,10 +141,10 @@ def _said(text: str, encoding: str, warning: str) -> list[str]:
 
 def _damage(text: str) -> list[str]:
     """What an earlier conversion has done to the text."""
-    lost = text.count("\ufffd")
+    lost = text.count(_LOST)
     if lost:
         return [
-            f"The text holds {lost:,} replacement signs (\ufffd): letters were lost when it was saved; export it again as UTF-8."
+            f"The text holds {lost:,} replacement signs ({_LOST}): letters were lost when it was saved; export it again as UTF-8."
         ]
     for match in islice(_TWICE.finditer(text[: 10 * _SAMPLE]), 100):
         word = _around(text, match.start())
