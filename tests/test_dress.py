@@ -162,6 +162,11 @@ def test_names_and_rows_that_are_divided_differently_are_refused() -> None:
         (["a,b,c,d,e,f,g,h,i"], 2),
         (["features,,,,targets,,"], 2),
         ([f"line {i}" for i in range(300)], 301),
+        (["# by hand", "# twice", "Station:,Zürich", "Period:,2020,2021,,,,", ""], 6),
+        (["# by hand", "Station:,Zürich", "Period:,from,to,in,days,of,May", ""], 5),
+        (["Station:,Zürich", "Period:,from,to,in,days,of,May"], 3),
+        (["Station:,a,b,c,d,e,f", "Period:,from,to,in,days,of,May"], 3),
+        (["Report", "all,of,it,was,made,by,me", "in May", ""], 5),
     ],
 )
 def test_lines_above_the_names_are_refused_with_the_line_of_the_names(above: list[str], line: int) -> None:

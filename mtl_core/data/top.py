@@ -14,6 +14,7 @@ NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?\s?%?")
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}.*)?|\d{1,2}[./]\d{1,2}[./]\d{4}.*")
 _BLANK = frozenset({"", "na", "nan", "n/a", "null", "none", "?", "-"})
 _MOSTLY = 0.8
+_TOP = 20  # lines of the table's width that are asked whether they hold the names
 _SIGN_NAMES = {"\t": "tabs", ";": "semicolons", "|": "|", ",": "commas"}
 
 
@@ -29,13 +30,10 @@ def check_top(sample: Sequence[Record], width: int, name: str) -> None:
     """Raises TableError where something else stands above the names, or where names and rows do not go together."""
     first = sample[0].fields
     filled = [cell for cell in first if cell.strip()]
-    full = next((record for record in sample[1:] if len(record.fields) == width), sample[0])
-    below = [record.fields for record in sample if record.line > full.line and len(record.fields) == width]
-    names_below = full is not sample[0] and _are_names(full.fields, below)
+    start, names_below = _start(sample, width)
     few_names = len(filled) <= max(1, len(first) // 2) and len(first) - len(filled) > 1
     if len(first) == width:
-        start = _later_names(sample, width) if few_names else None
-        if start is not None:
+        if names_below and (few_names or _is_labelled(first)):
             raise _preamble(start, name)
         return
     signs = [sign for sign in "\t;|," if len(first) == 1 and first[0].count(sign) == width - 1 > 1]
@@ -43,10 +41,8 @@ def check_top(sample: Sequence[Record], width: int, name: str) -> None:
         raise TableError(
             f"{shown(name)}: the names are divided by {_SIGN_NAMES[signs[0]]} and the rows are not: divide all alike."
         )
-    if len(first) < width and (len(first) == 1 or names_below):
-        raise _preamble(full, name)
-    if len(first) > width and names_below:
-        raise _preamble(full, name)
+    if names_below or len(first) == 1:
+        raise _preamble(start, name)
 
 
 def name_columns(sample: Sequence[Record], width: int, name: str) -> tuple[list[str], tuple[str, ...]]:
@@ -78,18 +74,34 @@ def holds_units(sample: Sequence[Record], width: int) -> bool:
     return len(words) >= 2 and not any(NUMBER.fullmatch(cell) for cell in numeric)
 
 
-def _later_names(sample: Sequence[Record], width: int) -> Record | None:
-    """The line of names below an almost blank one."""
-    for place, record in enumerate(sample[1:4], start=1):
-        below = [one.fields for one in sample[place + 1 :] if len(one.fields) == width]
-        if len(record.fields) == width and _are_names(record.fields, below):
-            return record
-    return None
+def _start(sample: Sequence[Record], width: int) -> tuple[Record, bool]:
+    """(where the table seems to start below the first line, whether names stand there).
+
+    Of several lines that could be names the last one behind a blank line or one of another width is taken.
+    """
+    first = next((place for place, record in enumerate(sample) if place and len(record.fields) == width), 0)
+    if not first:
+        return sample[0], False
+    names, behind_a_break = [], []
+    for place in range(first, min(first + _TOP, len(sample))):
+        record, above = sample[place], sample[place - 1]
+        if len(record.fields) != width:
+            continue
+        if _are_names(record.fields, [one.fields for one in sample[place + 1 :] if len(one.fields) == width]):
+            names.append(record)
+            end = above.line + sum(cell.count("\n") for cell in above.fields)
+            behind_a_break += [record] if len(above.fields) != width or record.line > end + 1 else []
+    return (behind_a_break or names[:1] or [sample[first]])[-1], bool(names)
+
+
+def _is_labelled(fields: Sequence[str]) -> bool:
+    """Whether a line says something of the table (Station:, Zurich)."""
+    return len(fields) > 1 and fields[0].strip().endswith(":")
 
 
 def _are_names(fields: Sequence[str], below: Sequence[Sequence[str]]) -> bool:
     """Whether a line is filled, holds no number, and columns below it hold numbers."""
-    if not all(cell.strip() and not NUMBER.fullmatch(cell.strip()) for cell in fields):
+    if _is_labelled(fields) or any(cell.strip().lower() in _BLANK or NUMBER.fullmatch(cell.strip()) for cell in fields):
         return False
     return any(_is_numeric(row[j] for row in below) for j in range(len(fields)))
 
