@@ -508,6 +508,40 @@ def test_a_class_of_one_row_is_warned_of_and_trained_on() -> None:
     assert made.split[0] == TRAIN
 
 
+@pytest.mark.parametrize("name", ["split", "Fold", "data_set", "partition", "Subset"])
+@pytest.mark.parametrize("at", [4, 7])
+def test_a_column_that_looks_like_a_split_is_told_and_is_no_feature(name: str, at: int) -> None:
+    rows = with_column(plain(), (("TRAIN", "Train", "valid", "Test")[i % 4] for i in range(120)), at)
+    data = to_csv(rows, with_header(name, at=at))
+    seen = inspect(data, "t.csv")
+    assert (used(seen), target_kinds(seen)) == (["x1", "x2", "x3", "x4"], TARGETS)
+    assert warned(seen, "looks like a split", f'split: "{name}"', 'use it as "split"')
+    assert not warned(inspect(data, "t.csv", spec(split=name)), "looks like a split")
+    asked = inspect(data, "t.csv", spec(columns={name: "category"}))
+    assert name in used(asked)
+    assert not warned(asked, "looks like a split")
+
+
+def test_a_column_named_like_a_split_with_other_values_is_a_feature() -> None:
+    data = to_csv(with_column(plain(), (("big", "small", "test")[i % 3] for i in range(120)), 0), with_header("set", at=0))
+    seen = inspect(data, "t.csv")
+    assert "set" in used(seen)
+    assert not seen.warnings
+
+
+@pytest.mark.parametrize("name", ["patient", "user_id", "Customer", "engine no"])
+@pytest.mark.parametrize("value", [str, "p{}".format, "a person of the name {}".format])
+def test_a_column_that_seems_to_say_which_rows_belong_together_is_told(name: str, value: Callable[[int], str]) -> None:
+    data = to_csv(with_column(plain(), (value(i * i % 41) for i in range(120))), with_header(name))
+    assert warned(inspect(data, "t.csv"), f'group: "{name}"')
+    assert not warned(inspect(data, "t.csv", spec(group=name)), "belong together:")
+
+
+def test_names_of_which_each_has_one_row_are_no_groups() -> None:
+    data = to_csv(with_column(plain(), (f"p{i}" for i in range(120))), with_header("patient"))
+    assert not warned(inspect(data, "t.csv"), "group:")
+
+
 def test_classes_that_differ_in_capitals_only_are_pointed_at() -> None:
     rows = replaced(plain(), 5, (("Yes", "yes", "no")[i % 3] for i in range(120)))
     assert warned(inspect(to_csv(rows), "t.csv"), "capital letters", '"Yes"')

@@ -73,6 +73,11 @@ def from_column(values: Sequence[str], name: str, rows: Rows, seed: int) -> tupl
     return split, warnings
 
 
+def says_split(values: Sequence[str]) -> bool:
+    """Whether values are at least two, and nothing but words for training, validation and test rows."""
+    return len(values) > 1 and all(value.strip().lower() in _SPELLINGS for value in values)
+
+
 def check(
     split: Int8[np.ndarray, " rows"], labels: Mapping[str, Float[np.ndarray, " rows"]], classes: Mapping[str, int]
 ) -> list[str]:

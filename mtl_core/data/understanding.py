@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from mtl_core.data.columns import Column, understand
+from mtl_core.data.hints import group_hints, seeming_splits, split_hint
 from mtl_core.data.leaks import copies, find_leaks
 from mtl_core.data.names import clean, listed, shown
 from mtl_core.data.proposal import propose, why_none
@@ -95,11 +96,15 @@ def understand_table(data: bytes, name: str, spec: DataSpec) -> Understood:
     spec = _with_clean_names(spec, [column.name for column in raw.columns])
     wishes = spec.columns if spec.group is None else {**spec.columns, spec.group: "category"}  # a group is no amount
     columns = understand(raw, spec.missing, wishes)
-    targets = _targets(columns, spec)
-    roles = _roles(spec, [target.task.name for target in targets])
+    said = {*spec.ignore, *spec.columns, *(spec.targets or ()), spec.group, spec.split}
+    splits = [name for name in seeming_splits(columns) if name not in said]
+    targets = _targets([column for column in columns if column.name not in splits], spec)
+    roles = dict.fromkeys(splits, "seeming split") | _roles(spec, [target.task.name for target in targets])
     features = [_feature(column, roles, spec) for column in columns if roles.get(column.name) != "target"]
     seen = Understood(raw.rows, columns, features, targets, [], raw.recognised)
-    warnings = [*raw.warnings, *_left_out(features)]
+    warnings = [*raw.warnings, *_left_out(features), *([] if spec.split else map(split_hint, splits))]
+    if spec.group is None and spec.split is None:
+        warnings += group_hints([column for column in columns if column.name not in said])
     shown_ones = [column for column in columns if column.name in roles or column.usable or column.kind in ("constant", "empty")]
     warnings += [note for column in shown_ones for note in column.notes]
     warnings += [note for target in targets for note in target.notes]
@@ -178,6 +183,7 @@ _ROLES = {
     "ignore": "ignored as asked",
     "group": "says which rows belong together",
     "split": "says which rows train, validate and test",
+    "seeming split": "it looks like a split into training and test rows",
 }
 
 
