@@ -547,6 +547,24 @@ def test_classes_that_differ_in_capitals_only_are_pointed_at() -> None:
     assert warned(inspect(to_csv(rows), "t.csv"), "capital letters", '"Yes"')
 
 
+@pytest.mark.parametrize("name", ["class", "Label", "status_code", "blood type", "riskCategory"])
+@pytest.mark.parametrize("values", [(1, 2, 3, 5, 6, 7), (-1, 0, 1), (0, 0, 0, 0, 0, 1, 2, 4)])
+def test_whole_numbers_named_like_classes_are_told_where_they_become_amounts(name: str, values: tuple[int, ...]) -> None:
+    header = (*HEADER[:4], name, *HEADER[5:])
+    data = to_csv(replaced(plain(), 4, (values[i % len(values)] for i in range(120))), header)
+    kind = inspect(data, "t.csv", spec(targets={name: {}})).targets[0].kind
+    assert kind in ("regression", "count")
+    assert warned(inspect(data, "t.csv", spec(targets={name: {}})), f'"{name}"', f"amounts ({kind})", "kind: multiclass")
+    for settled in ("multiclass", "regression"):
+        assert not warned(inspect(data, "t.csv", spec(targets={name: {"kind": settled}})), "kind: multiclass")
+
+
+@pytest.mark.parametrize(("name", "levels"), [("class", 11), ("grade", 5), ("subclasses", 5), ("decode", 5)])
+def test_other_whole_numbers_become_amounts_without_a_word(name: str, levels: int) -> None:
+    data = to_csv(replaced(plain(), 4, (3 + i % levels for i in range(120))), (*HEADER[:4], name, *HEADER[5:]))
+    assert not warned(inspect(data, "t.csv", spec(targets={name: {}})), "kind: multiclass")
+
+
 def test_huge_counts_are_warned_of() -> None:
     data = to_csv(replaced(plain(), 6, (i % 8 * 10**9 for i in range(120))))
     for kind, word in ((None, "read as regression"), ("count", "say regression")):

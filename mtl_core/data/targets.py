@@ -21,6 +21,10 @@ from mtl_core.specs import Kind, TargetSpec, TaskSpec, sentence
 
 _NO_NUMBERS = {"date": "holds dates", "text": "holds free text", "nested": "holds lists or structs"}
 _FEW_CLASSES = 10
+_CLASS_NAME = re.compile(
+    r"(^|[\W_\d])(?i:class(es)?|labels?|category|categories|status|code|type)($|[\W_\d])"
+    r"|[a-z](Class|Label|Category|Status|Code|Type)($|[\W_\d])"
+)
 _TOLD_APART = re.compile(r"(.*\D)\.\d+")
 
 
@@ -57,6 +61,7 @@ def make_target(column: Column, said: TargetSpec) -> Target:
             f"{blank}."
         )
     kind = said.kind or infer_kind(column)
+    doubts = () if said.kind else _doubts(column, kind, where)
     if kind in ("binary", "multiclass"):
         labels, classes, notes = _classes(column, kind, where)
     else:
@@ -67,7 +72,20 @@ def make_target(column: Column, said: TargetSpec) -> Target:
         task = TaskSpec(name=column.name, kind=kind, classes=classes, **settings)
     except ValidationError as error:
         raise SpecError(f"{where}: {sentence(error)}") from None
-    return Target(task, labels, notes)
+    return Target(task, labels, (*doubts, *notes))
+
+
+def _doubts(column: Column, kind: Kind, where: str) -> tuple[str, ...]:
+    """A sentence on few whole numbers that were taken for amounts though their name says that they are classes."""
+    if kind not in ("regression", "count") or column.distinct > _FEW_CLASSES or not _CLASS_NAME.search(column.name):
+        return ()
+    _, values = column.labels()
+    if not all(re.fullmatch(r"-?\d+", value) for value in values):
+        return ()
+    return (
+        f"{where} has {column.distinct} different whole numbers ({', '.join(values)}) and was taken for amounts ({kind}): "
+        "if they name classes, set its kind to multiclass (kind: multiclass).",
+    )
 
 
 def _gaps(column: Column) -> bool:
