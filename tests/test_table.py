@@ -565,6 +565,11 @@ def test_other_whole_numbers_become_amounts_without_a_word(name: str, levels: in
     assert not warned(inspect(data, "t.csv", spec(targets={name: {}})), "kind: multiclass")
 
 
+def test_classes_that_look_alike_are_told_pair_by_pair() -> None:
+    rows = replaced(plain(), 5, (("Ja", "ja", "NEIN", "nein", "n. a. x")[i % 5] for i in range(120)))
+    assert warned(inspect(to_csv(rows), "t.csv"), 'kept apart: "Ja" and "ja"; "NEIN" and "nein". They differ only in')
+
+
 def test_huge_counts_are_warned_of() -> None:
     data = to_csv(replaced(plain(), 6, (i % 8 * 10**9 for i in range(120))))
     for kind, word in ((None, "read as regression"), ("count", "say regression")):

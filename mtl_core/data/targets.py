@@ -21,6 +21,7 @@ from mtl_core.specs import Kind, TargetSpec, TaskSpec, sentence
 
 _NO_NUMBERS = {"date": "holds dates", "text": "holds free text", "nested": "holds lists or structs"}
 _FEW_CLASSES = 10
+_PAIRS = 5  # of classes that look alike, in one sentence
 _CLASS_NAME = re.compile(
     r"(^|[\W_\d])(?i:class(es)?|labels?|category|categories|status|code|type)($|[\W_\d])"
     r"|[a-z](Class|Label|Category|Status|Code|Type)($|[\W_\d])"
@@ -145,11 +146,18 @@ def _classes(column: Column, kind: Kind, where: str) -> tuple[Float[np.ndarray, 
 
 
 def _spelling_notes(names: tuple[str, ...], where: str) -> tuple[str, ...]:
-    folded = [_folded(name, names) for name in names]
-    alike = [name for name, fold in zip(names, folded, strict=True) if folded.count(fold) > 1]
-    how = "only in capital letters, blanks, marks or far behind"
-    said = f"{where}: the classes {listed(alike)} differ {how}; are they meant to be one?"
-    return (said,) if alike else ()
+    alike: dict[str, list[str]] = {}
+    for name in names:
+        alike.setdefault(_folded(name, names), []).append(name)
+    pairs = [listed(same) for same in alike.values() if len(same) > 1]
+    if not pairs:
+        return ()
+    how = "in capital letters, blanks or kinds of signs, or only behind their first letters, where long names are cut"
+    more = f"; and {len(pairs) - _PAIRS} more" if len(pairs) > _PAIRS else ""
+    return (
+        f"{where} has classes that look alike and were kept apart: {'; '.join(pairs[:_PAIRS])}{more}. "
+        f"They differ only {how}: write them alike if they are meant to be one.",
+    )
 
 
 def _folded(name: str, names: tuple[str, ...]) -> str:
