@@ -537,6 +537,12 @@ def test_a_column_that_seems_to_say_which_rows_belong_together_is_told(name: str
     assert not warned(inspect(data, "t.csv", spec(group=name)), "belong together:")
 
 
+def test_numbers_of_patients_are_not_proposed_as_a_target() -> None:
+    data = to_csv(with_column(plain(), (i % 20 + 1 for i in range(120))), with_header("patient"))
+    assert target_kinds(inspect(data, "t.csv")) == TARGETS
+    assert "patient" in target_kinds(inspect(data, "t.csv", spec(targets={"patient": {}})))
+
+
 def test_names_of_which_each_has_one_row_are_no_groups() -> None:
     data = to_csv(with_column(plain(), (f"p{i}" for i in range(120))), with_header("patient"))
     assert not warned(inspect(data, "t.csv"), "group:")

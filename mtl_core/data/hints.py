@@ -38,9 +38,14 @@ def split_hint(name: str) -> str:
     )
 
 
+def seeming_groups(columns: Sequence[Column]) -> list[str]:
+    """Names of the columns that seem to say which rows belong together."""
+    return [column.name for column in columns if _GROUP_NAME.fullmatch(column.name) and _recurs(column)]
+
+
 def group_hints(columns: Sequence[Column]) -> list[str]:
     """A sentence on the columns that seem to say which rows belong together, if there are any."""
-    found = [column.name for column in columns if _GROUP_NAME.fullmatch(column.name) and _recurs(column)]
+    found = seeming_groups(columns)
     if not found:
         return []
     verb = "says" if len(found) == 1 else "say"

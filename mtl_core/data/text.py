@@ -94,7 +94,7 @@ def _without_bad_bytes(text: str) -> tuple[str, str]:
     what = "1 byte" if count == 1 else f"{count:,} bytes"
     such = f" ({shown(_BAD.sub(_LOST, _around(text, first.start())), 30)})"
     return _BAD.sub(_LOST, text), (
-        f"{_NEARLY} {what}, first on line {line}{such}, and was read as such: each of them is now a {_LOST}; correct them."
+        f"{_NEARLY} {what}, first on line {line}{such}, and was read as such: in place of each stands {_LOST}; correct it there."
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from mtl_core.data.columns import Column, understand
-from mtl_core.data.hints import group_hints, seeming_splits, split_hint
+from mtl_core.data.hints import group_hints, seeming_groups, seeming_splits, split_hint
 from mtl_core.data.leaks import copies, find_leaks
 from mtl_core.data.names import clean, listed, shown
 from mtl_core.data.proposal import propose, why_none
@@ -158,7 +158,8 @@ def _targets(columns: list[Column], spec: DataSpec) -> list[Target]:
             if name in aside:
                 raise SpecError(f"{shown(name)} cannot be a target and {aside[name]} at once: take it out of one of them.")
         return [make_target(by_name[name], said) for name, said in spec.targets.items()]
-    aside_names = {*spec.ignore, *spec.columns, spec.group, spec.split}
+    numbered = [column for column in columns if column.kind == "number"]  # words may be classes: "treated", "placebo"
+    aside_names = {*spec.ignore, *spec.columns, spec.group, spec.split, *seeming_groups(numbered)}
     targets: list[Target] = []
     for name in propose([column for column in columns if column.name not in aside_names]):
         if copies(by_name[name], targets):
