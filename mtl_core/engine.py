@@ -31,6 +31,7 @@ from mtl_core.lanes.recorder import EpochSums, share
 from mtl_core.lanes.results import Outcome, run_results
 from mtl_core.lanes.start import rates, setup, start_lanes, trained_tasks
 from mtl_core.lanes.tensors import to_tensors
+from mtl_core.lanes.weighing import Weighing
 from mtl_core.records import Channel, RunResult, Status, channels, metrics_of
 from mtl_core.schedule import Schedule
 from mtl_core.schemes.base import REFUSAL, Signals
@@ -114,9 +115,8 @@ class Training:
         if "optimizer" in phase.reset:
             live.optimizer.forget()
         if "weights" in phase.reset:
-            live.weighing = type(live.weighing).start(
-                live.arms, setup(self.problem, runs, self.batches, live.optimizer.lr, self.shape)
-            )
+            known = setup(self.problem, runs, self.batches, live.optimizer.lr, self.shape)
+            live.weighing = Weighing.start(live.arms, known)
 
     def _note(self, step: Step) -> None:
         """Count the step; report lanes that have just diverged or that their scheme refuses."""
