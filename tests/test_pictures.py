@@ -45,7 +45,7 @@ def test_each_row_is_the_image_and_each_column_a_map() -> None:
 
 
 def test_what_has_no_label_is_grey_and_classes_have_a_colour_each() -> None:
-    problem = drawn("scenes", ignore=1.0)
+    problem = drawn("scenes", unlabelled_edges=1.0)
     found = picture(problem, rows=4, scale=1)
     assert found is not None
     for row in range(4):
