@@ -4,8 +4,9 @@ Every lane is a copy of the module, called through `torch.func` (slower than the
 A module maps `[rows, *input_shape]` (flat rows: `[rows, features]`) to `[rows, width]` or to a map `[rows, width, *places]`,
 treats rows one by one and draws nothing: no batch norm, no dropout.
 
-A run's identity holds the module's name and a digest of its structure and source, so that changed code is another run. Modules
-live in the process that made them: no file, link or page can name code to be run.
+A run's identity holds the module's name and a digest of its structure, source and initial values, so that changed code is another
+run. The last layer, for schemes that take its gradients, is the module's last two parameters. Modules live in the process that
+made them: no file, link or page can name code to be run.
 """
 
 from __future__ import annotations

@@ -198,17 +198,19 @@ def shape_of(problem: Problem, training: TrainingSpec) -> Shape:
         raise SpecError(f"training.trunk: point is for problems without a network, and {problem.name} has features; say mlp.")
     if trunk != "point" and problem.starts is not None:
         raise SpecError(f"training.trunk: {problem.name} has no network, so its trunk is point, not {trunk}.")
+    hidden = tuple(training.hidden or ()) if trunk in ("mlp", "conv") else ()
+    layered = conv or bool(hidden)  # there is something to normalise and to drop
     shape = Shape(
         features=problem.features.shape[1],
-        hidden=tuple(training.hidden or ()) if trunk in ("mlp", "conv") else (),
+        hidden=hidden,
         heads=tuple(task.outputs for task in problem.tasks),
         trunk=trunk,
         input_shape=problem.input_shape,
         channels=tuple(training.channels or ()) if conv else (),
         strides=tuple(training.strides or ()) if conv else (),
         kernel=training.kernel or 3,
-        layer_norm=bool(training.layer_norm) and trunk in ("mlp", "conv"),
-        dropout=(training.dropout or 0.0) if trunk in ("mlp", "conv") else 0.0,
+        layer_norm=bool(training.layer_norm) and layered,
+        dropout=(training.dropout or 0.0) if layered else 0.0,
         head_hidden=0 if trunk == "point" else training.head_hidden or 0,
         grids=tuple(task.grid for task in problem.tasks),
         module=training.module or "",

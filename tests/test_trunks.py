@@ -635,6 +635,15 @@ def test_trunks_that_do_not_fit_the_problem_are_refused(training: dict[str, Any]
         shape_of(images(), run_spec(**training).training)
 
 
+def test_without_layers_there_is_nothing_to_normalise_or_to_drop() -> None:
+    data, names = images(two=False, maps=False), ("loss", "weight")
+    plain, records = train([run_spec(epochs=3)], data)
+    more, others = train([run_spec(epochs=3, layer_norm=True, dropout=0.3)], data)
+    for name in names:
+        np.testing.assert_array_equal(columns(plain, records, "train", name), columns(more, others, "train", name))
+    assert [result.status for result in more.results()] == ["done"]
+
+
 def test_convolutions_need_images_or_sequences() -> None:
     plain = dataclasses.replace(images(maps=False), input_shape=())
     with pytest.raises(SpecError, match="conv needs images or sequences"):
