@@ -33,3 +33,11 @@ def test_a_mark_of_a_rare_level_is_as_far_from_none_as_that_of_a_common_one() ->
     assert np.allclose(np.ptp(seen, axis=0), np.ptp(features_of(np.arange(100) % 2.0), axis=0))
     assert np.allclose(seen[:, 1].std(), 1), "a mark of half of the rows is like a number"
     assert np.allclose(features_of(2 * common).std(0), 1), "two numbers that are no marks are numbers"
+
+
+def test_a_split_is_complete_if_no_label_of_it_is_missing() -> None:
+    targets, split = np.arange(100.0)[:, None], np.repeat([0, 1, 2], [60, 20, 20]).astype(np.int8)
+    targets[70] = np.nan
+    problem = Problem("made", np.zeros((100, 1)), {"y": targets}, (TaskSpec(name="y", kind="regression"),), split, ("x",))
+    found = to_tensors(problem, torch.float64, torch.device("cpu"))
+    assert [rows.complete for rows in found.splits] == [True, False, True]

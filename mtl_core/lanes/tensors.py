@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -29,6 +30,11 @@ class Rows:
 
     def __len__(self) -> int:
         return len(self.features)
+
+    @cached_property
+    def complete(self) -> bool:
+        """Whether every loss element of every row has a label, so that nothing need be masked."""
+        return bool(self.valid.all())
 
 
 @dataclass(frozen=True)
