@@ -69,6 +69,23 @@ def element_slope(task: TaskSpec, outputs: Tensor, targets: Tensor) -> Float[Ten
     return LOSSES[task.loss][1](task, outputs, targets)
 
 
+def loss_and_slope(task: TaskSpec, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """`element_loss` and `element_slope` of the same outputs; the usual kinds share what both need."""
+    if task.loss == "mse":
+        error = outputs - targets
+        return error.square(), error.mul_(2)
+    if task.loss == "ce":
+        log_shares = _log_shares(outputs)
+        return _chosen(task, log_shares, targets), _shares_less_chosen(task, log_shares, targets)
+    return element_loss(task, outputs, targets), element_slope(task, outputs, targets)
+
+
+def alike(one: TaskSpec, other: TaskSpec) -> bool:
+    """Whether two tasks have the same loss element by element, so that their columns can be taken as one block."""
+    settings = ("loss", "huber_delta", "positive_weight", "focal_gamma")
+    return one.loss in POINTWISE and all(getattr(one, name) == getattr(other, name) for name in settings)
+
+
 def _squared(_: TaskSpec, outputs: Tensor, targets: Tensor) -> Tensor:
     return (outputs - targets) ** 2
 
@@ -99,16 +116,23 @@ def _log_shares(logits: Tensor) -> Tensor:
 
 
 def _cross_entropy(task: TaskSpec, logits: Tensor, classes: Tensor) -> Tensor:
-    log_shares = _log_shares(logits)
-    chosen = log_shares.gather(-1, classes.long().expand(*logits.shape[:-1], 1))
+    return _chosen(task, _log_shares(logits), classes)
+
+
+def _cross_entropy_slope(task: TaskSpec, logits: Tensor, classes: Tensor) -> Tensor:
+    return _shares_less_chosen(task, _log_shares(logits), classes)
+
+
+def _chosen(task: TaskSpec, log_shares: Tensor, classes: Tensor) -> Tensor:
+    chosen = log_shares.gather(-1, classes.long().expand(*log_shares.shape[:-1], 1))
     if not task.label_smoothing:
         return -chosen
     return -(1 - task.label_smoothing) * chosen - task.label_smoothing * log_shares.mean(-1, keepdim=True)
 
 
-def _cross_entropy_slope(task: TaskSpec, logits: Tensor, classes: Tensor) -> Tensor:
-    chosen = (classes == torch.arange(task.outputs, device=logits.device)).to(logits.dtype)
-    return _log_shares(logits).exp_() - task.label_smoothing / task.outputs - (1 - task.label_smoothing) * chosen
+def _shares_less_chosen(task: TaskSpec, log_shares: Tensor, classes: Tensor) -> Tensor:
+    chosen = (classes == torch.arange(task.outputs, device=log_shares.device)).to(log_shares.dtype)
+    return log_shares.exp() - task.label_smoothing / task.outputs - (1 - task.label_smoothing) * chosen
 
 
 def _pixel_cross_entropy(task: TaskSpec, logits: Tensor, classes: Tensor) -> Tensor:
@@ -203,6 +227,7 @@ def zinb_nll(outputs: Float[Tensor, "*lanes rows 3"], counts: Tensor) -> Tensor:
     return -torch.where(counts == 0, at_zero, positive)
 
 
+POINTWISE = {"mse", "l1", "huber", "bce", "focal", "poisson"}  # a loss element for each output, of that output alone
 LOSSES: dict[str, tuple[Elementwise, Elementwise]] = {  # by name: loss, slope
     "mse": (_squared, _squared_slope),
     "l1": (_absolute, _absolute_slope),

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from mtl_core.lanes.live import Batch, owners
+from mtl_core.lanes.losses import Batch, Known
 from mtl_core.lanes.rng import batch_order, generator
 from mtl_core.lanes.tensors import Rows, Tensors
 
@@ -43,23 +42,20 @@ class Batches:
             yield self._batch(rows, (epoch - 1) * self.steps + number)
 
     def _batch(self, rows: Int[Tensor, "seeds rows"], step: int) -> Batch:
-        train, member = self.rows, self.data.membership
-        parts = (train.features, train.targets, train.labels, train.output_labels)
-        features, targets, valid, outputs = (part.index_select(0, rows.flatten()).unflatten(0, rows.shape) for part in parts)
-        labels = valid.sum(1) @ member
-        each = labels.clamp(min=1).reciprocal()
-        weights = valid * each.index_select(1, self._elements).unsqueeze(1)
-        output_weights = outputs * each.index_select(1, self._outputs).unsqueeze(1)
-        elements = member.sum(0) * rows.shape[1]
-        return Batch(features, targets, weights, output_weights, labels, labels / elements, self._keep(rows.shape[1], step))
+        train, member, count = self.rows, self.data.membership, rows.shape[1]
+        features = train.features.index_select(0, rows.flatten()).unflatten(0, rows.shape)
+        elements = member.sum(0) * count
+        if train.complete:
+            targets, labels, known = self._columns(train.targets, rows), elements.expand(len(rows), -1), None
+        else:
+            parts = (train.targets, train.labels, train.output_labels)
+            targets, valid, outputs = (self._columns(part, rows) for part in parts)
+            labels, known = valid.sum(-1) @ member, Known(valid, outputs)
+        return Batch(features, targets, labels, labels / elements, known, self._keep(count, step))
 
-    @cached_property
-    def _elements(self) -> Int[Tensor, " elements"]:
-        return owners(self.data.elements, self.rows.features.device)
-
-    @cached_property
-    def _outputs(self) -> Int[Tensor, " outputs"]:
-        return owners(self.data.outputs, self.rows.features.device)
+    @staticmethod
+    def _columns(values: Float[Tensor, "all columns"], rows: Int[Tensor, "seeds rows"]) -> Float[Tensor, "seeds columns rows"]:
+        return values.index_select(0, rows.flatten()).unflatten(0, rows.shape).mT.contiguous()
 
     def _keep(self, rows: int, step: int) -> Float[Tensor, "seeds rows units"] | None:
         """0 for what is dropped, else 1/(1 - dropout), in each seed's own draw of the step."""

@@ -45,12 +45,11 @@ class RowHeads(Heads):
 
     @override
     def forward(self, representation: Tensor) -> tuple[Tensor | None, Tensor]:
-        first = _apply(self.blocks[0], representation)
         if not self.units:
-            return None, first
-        hidden = first.relu_()
+            return None, _apply(self.blocks[0], representation)
+        hidden = _apply(self.blocks[0], representation).relu_()
         parts = zip(hidden.split(self.units, -1), self.blocks[1].split(self.widths, 1), strict=True)
-        return hidden, torch.cat([_apply(block, mine) for mine, block in parts], -1)
+        return hidden, torch.cat([_apply(block, mine).mT for mine, block in parts], 1).mT
 
     @override
     def backward(self, representation: Tensor, hidden: Tensor | None, slopes: Tensor) -> None:
@@ -120,8 +119,9 @@ def row_blocks(shape: Shape, flat: Float[Tensor, "lanes parameters"]) -> list[Fl
     return blocks
 
 
-def _apply(block: Float[Tensor, "lanes units weights+1"], inputs: Tensor) -> Tensor:
-    return torch.baddbmm(block[..., -1].unsqueeze(1), inputs, block[..., :-1].mT)
+def _apply(block: Float[Tensor, "lanes units weights+1"], inputs: Tensor) -> Float[Tensor, "lanes places units"]:
+    """Unit after unit in memory: a few units of many places are then a faster product, and losses go along contiguous places."""
+    return torch.baddbmm(block[..., -1:], block[..., :-1], inputs.mT).mT
 
 
 def _gradient(into: Tensor, inputs: Tensor, slopes: Tensor) -> None:

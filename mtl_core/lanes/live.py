@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -11,41 +10,16 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from mtl_core.lanes.gradients import Jacobian, TakenGradients, take
+from mtl_core.lanes.losses import Batch, Losses, owners
 from mtl_core.lanes.models import Forward, Model, Shape
 from mtl_core.lanes.optim import Optimizer
 from mtl_core.lanes.weighing import Weighed, Weighing, sections
 from mtl_core.schemes import SCHEMES
 from mtl_core.schemes.base import Signals
 from mtl_core.specs import PhaseSpec
-from mtl_core.tasks import element_loss, element_slope, split_outputs
 
 if TYPE_CHECKING:
     from mtl_core.specs import ArmSpec, TaskSpec
-
-
-class Batch(NamedTuple):
-    """One minibatch per distinct seed; each lane reads that of its seed. Columns: the targets of all tasks side by side."""
-
-    features: Float[Tensor, "seeds rows features"]
-    targets: Float[Tensor, "seeds rows columns"]
-    weights: Float[Tensor, "seeds rows elements"]  # 1/(valid elements of the task) where there is a label, else 0
-    output_weights: Float[Tensor, "seeds rows outputs"]  # the same by output
-    labels: Float[Tensor, "seeds tasks"]  # valid elements
-    shares: Float[Tensor, "seeds tasks"]  # valid elements over all elements
-    keep: Float[Tensor, "seeds rows units"] | None = None  # factors of dropout
-
-    def of(self, slots: Int[Tensor, " lanes"]) -> Batch:
-        """Each lane's own, by its seed's place."""
-        return Batch(*(None if part is None else part.index_select(0, slots) for part in self))  # type: ignore[arg-type]
-
-    def only(self, active: Bool[Tensor, "lanes tasks"], by_output: Bool[Tensor, "lanes outputs"], by_element: Tensor) -> Batch:
-        """The same where the labels of all other tasks are not there."""
-        return self._replace(
-            weights=self.weights * by_element.unsqueeze(1),
-            output_weights=self.output_weights * by_output.unsqueeze(1),
-            labels=self.labels * active,
-            shares=self.shares * active,
-        )
 
 
 class Step(NamedTuple):
@@ -76,8 +50,7 @@ class LiveLanes:
         self.flat = self.optimizer.flat
         self.model = Model(self.shape, self.flat, self.optimizer.gradient)
         device = self.flat.device
-        self.elements = owners([task.elements for task in self.tasks], device)  # task of each loss element
-        self.outputs = owners([task.outputs for task in self.tasks], device)  # of each output of the model
+        self.losses = Losses(self.tasks, device)
         self.heads = owners(self.shape.heads, device)  # of each output of a head at a place of the trunk's map
         self.out = torch.zeros(len(self.flat), dtype=torch.bool, device=device)
         self.sections = sections(self.arms)
@@ -124,11 +97,11 @@ class LiveLanes:
     def _of(self, batch: Batch, lanes: slice | Tensor) -> Batch:
         """What some of the lanes read: their seed's rows, with the labels of the tasks that are active in them."""
         mine, active = batch.of(self.slots[lanes]), self.active[lanes]
-        return mine.only(active, active[:, self.outputs], active[:, self.elements]) if self.some_inactive else mine
+        return mine.only(active, active[:, self.losses.elements], active[:, self.losses.outputs]) if self.some_inactive else mine
 
     def _forward(self, batch: Batch, model: Model, *, learn: bool) -> tuple[Forward, Tensor, Tensor]:
         done = model.forward(batch.features, batch.keep, learn=learn)
-        losses, slopes = self._losses(done.outputs.masked_fill_(batch.output_weights == 0, 0.0), batch)
+        losses, slopes = self.losses(done.outputs, batch)
         return done, losses, slopes
 
     def _revisited(self) -> Tensor | None:
@@ -172,15 +145,6 @@ class LiveLanes:
     def _by_head(self, by_task: Tensor) -> Float[Tensor, "lanes 1 heads"]:
         return by_task.index_select(1, self.heads).unsqueeze(1)
 
-    def _losses(self, outputs: Float[Tensor, "lanes rows heads"], batch: Batch) -> tuple[Tensor, Tensor]:
-        """Raw losses `[lanes, tasks]`, and the derivative of each with respect to its task's outputs, side by side."""
-        columns = (self.tasks, split_outputs(self.tasks, outputs), batch.targets.split([task.width for task in self.tasks], -1))
-        elements = torch.cat([element_loss(*mine) for mine in zip(*columns, strict=True)], -1)
-        slopes = torch.cat([element_slope(*mine) for mine in zip(*columns, strict=True)], -1)
-        sums = (elements * batch.weights).sum(1)
-        losses = sums.new_zeros(len(sums), len(self.tasks)).index_add_(1, self.elements, sums)
-        return losses, slopes.mul_(batch.output_weights)
-
     def _signals(self, losses: Tensor, slopes: Tensor, batch: Batch) -> tuple[Signals, Tensor, list[int]]:
         """What schemes may see, the slopes of the tasks that take part, and the lanes that diverge now."""
         finite = losses.isfinite()
@@ -189,7 +153,7 @@ class LiveLanes:
         if bool(finite.all()):  # the usual case
             return signals, slopes, []
         kept = torch.where(
-            available[:, self.outputs].unsqueeze(1), slopes, 0.0
+            available[:, self.losses.outputs].unsqueeze(1), slopes, 0.0
         )  # a task left out must not put its NaN into the trunk
         return signals, kept, self._break_down(available, ~finite, batch)
 
@@ -208,8 +172,3 @@ class LiveLanes:
         less.before = self.before
         less.enter(self.phase)
         return less
-
-
-def owners(widths: Sequence[int], device: torch.device) -> Int[Tensor, " units"]:
-    """Which task each of the units belongs to that lie side by side, task after task."""
-    return torch.arange(len(widths), device=device).repeat_interleave(torch.tensor(widths, device=device))

@@ -43,7 +43,7 @@ class MlpTrunk(Trunk):
             if seen[-1].dim() == 2:
                 out = _shared_product(weight, bias, seen[-1])
             else:
-                out = torch.baddbmm(bias.unsqueeze(1), seen[-1], weight)
+                out = torch.bmm(seen[-1], weight).add_(bias.unsqueeze(1))
             out.relu_()
             if masks:
                 out.mul_(masks[number])

@@ -1,6 +1,6 @@
 """Optimizers over a flat buffer: each lane is a row with its own learning rate, weight decay, moments and step counts.
 
-Adam, AdamW and SGD without momentum as in `torch.optim` (default betas and epsilon; the trunk by its fused kernels).
+Adam, AdamW and SGD without momentum as in `torch.optim` (default betas and epsilon), by its fused kernels.
 Absence is what it is in a plain loop that sums the losses of the tasks that are there: a parameter without gradient is not
 touched. So the head of an absent task keeps its parameters, moments and step count, and a lane without any task keeps all. A part
 that is frozen is not touched either.
@@ -19,6 +19,7 @@ from mtl_core.lanes.heads import row_blocks
 from mtl_core.schemes.maths.adam import BETA1, BETA2, EPSILON
 from mtl_core.shapes import Shape
 
+Rows = list[list[Tensor]]  # parameters, gradient, moments: a tensor a lane
 Block = tuple[Tensor, Tensor, Tensor, Tensor]  # parameters, gradient, moments: [lanes, units, weights + 1] each
 CLIP_EPSILON = 1e-6  # of torch.nn.utils.clip_grad_norm_
 
@@ -49,10 +50,11 @@ class Optimizer:
         return Optimizer(kind, shape, clip, flat, blank[0], lr, lr, weight_decay, blank[1], blank[2], steps, head_steps)
 
     def __post_init__(self) -> None:
-        """The trunk as one tensor a lane, lanes with equal numbers together, as the kernels want them."""
+        """A lane's row as one tensor, and its trunk's part as another, as the kernels want them."""
         buffers = (self.flat, self.gradient, self.mean, self.square)
-        trunk = self.shape.trunk_parameters
-        self._trunk = [list(buffer[:, :trunk].unbind(0)) for buffer in buffers] + [list(self.steps.unbind(0))]
+        self._rows: Rows = [list(buffer.unbind(0)) for buffer in buffers]
+        self._trunks: Rows = [list(buffer[:, : self.shape.trunk_parameters].unbind(0)) for buffer in buffers]
+        self._counts = list(self.steps.unbind(0))
         self._heads: list[Block] = list(zip(*(row_blocks(self.shape, buffer) for buffer in buffers), strict=True))
         self._owners = [torch.tensor(rows.owners, device=self.flat.device) for rows in self.shape.head_rows]
         self._decays = bool((self.weight_decay > 0).any())
@@ -64,11 +66,18 @@ class Optimizer:
         self._alike: dict[tuple[float, float], list[int]] = {}
         for lane, numbers in enumerate(zip(trunk_lr[:, 0].tolist(), self.weight_decay[:, 0].tolist(), strict=True)):
             self._alike.setdefault(numbers, []).append(lane)
+        self._compare_counts()
+
+    def _compare_counts(self) -> None:
+        """Note the lanes whose heads have made every step of their trunk, at its rate: such a lane moves as one row."""
+        self._together = (self.head_steps == self.steps.unsqueeze(-1)).all(-1) & (self.lr == self.trunk_lr).flatten()
+        self._all_together = bool(self._together.all())
 
     def forget(self) -> None:
         """Start anew: no moments, no steps."""
         for part in self.memory:
             part.zero_()
+        self._compare_counts()
 
     def step(
         self, takes_part: Bool[Tensor, "lanes tasks"], *, trunk: bool = True, heads: Bool[Tensor, " tasks"] | None = None
@@ -77,19 +86,28 @@ class Optimizer:
         moving = takes_part if heads is None else takes_part & heads
         if self.clip:
             self._clip(moving, trunk=trunk)
-        if trunk and self.shape.trunk_parameters:
-            out = set() if bool(takes_part.all()) else set((~takes_part.any(-1)).nonzero().flatten().tolist())
-            for (lr, weight_decay), lanes in self._alike.items():
-                taking = [lane for lane in lanes if lane not in out] if out else lanes
-                if taking:
-                    self._step_trunk(*([rows[lane] for lane in taking] for rows in self._trunk), lr=lr, weight_decay=weight_decay)
+        if trunk and self._all_together and bool(moving.all()):  # the usual case
+            self.steps += 1
+            self.head_steps += 1
+            self._fused(self._rows)
+        else:
+            self._in_parts(takes_part, moving, trunk=trunk)
+
+    def _in_parts(self, takes_part: Tensor, moving: Tensor, *, trunk: bool) -> None:
+        """Lanes that move as one row do so; in the others the trunk by itself, and each head with its own step count."""
+        whole = self._together & moving.all(-1) & trunk
+        going = takes_part.any(-1) & trunk
+        self.steps += going
         self.head_steps += moving
-        everyone = bool(moving.all())
+        self._fused(self._rows, whole)
+        if self.shape.trunk_parameters:
+            self._fused(self._trunks, going & ~whole)
+        alone = moving & ~whole.unsqueeze(-1)
         for block, owners in zip(self._heads, self._owners, strict=True):
             flat, _, mean, square = block
-            after = self._stepped(block, owners)
-            for old, new in zip((flat, mean, square), after, strict=True):
-                old.copy_(new if everyone else torch.where(_by_unit(moving, owners), new, old))
+            for old, new in zip((flat, mean, square), self._stepped(block, owners), strict=True):
+                old.copy_(torch.where(_by_unit(alone, owners), new, old))
+        self._compare_counts()
 
     def _clip(self, moving: Tensor, *, trunk: bool) -> None:
         """Shorten each lane's gradient, of the parts that move, to `clip` where it is longer (as clip_grad_norm_)."""
@@ -100,22 +118,21 @@ class Optimizer:
         length = torch.stack(squares).sum(0).sqrt()
         self.gradient.mul_((self.clip / (length + CLIP_EPSILON)).clamp(max=1).unsqueeze(1))
 
-    def _step_trunk(
-        self,
-        flat: list[Tensor],
-        gradient: list[Tensor],
-        mean: list[Tensor],
-        square: list[Tensor],
-        steps: list[Tensor],
-        **numbers: float,
-    ) -> None:
-        common: dict[str, Any] = {**numbers, "maximize": False, "grad_scale": None, "found_inf": None}
-        if self.kind == "sgd":
-            torch._fused_sgd_(flat, gradient, [], momentum=0.0, dampening=0.0, nesterov=False, is_first_step=False, **common)
-            return
-        torch._foreach_add_(steps, 1)
-        kernel = torch._fused_adamw_ if self.kind == "adamw" else torch._fused_adam_
-        kernel(flat, gradient, mean, square, [], steps, amsgrad=False, beta1=BETA1, beta2=BETA2, eps=EPSILON, **common)
+    def _fused(self, rows: Rows, which: Bool[Tensor, " lanes"] | None = None) -> None:
+        """One step of some lanes, or of all, by torch's own kernels; lanes of equal rates together."""
+        chosen = None if which is None else set(which.nonzero().flatten().tolist())
+        for (lr, weight_decay), alike in self._alike.items():
+            lanes = alike if chosen is None else [lane for lane in alike if lane in chosen]
+            if not lanes:
+                continue
+            flat, gradient, mean, square, counts = ([part[lane] for lane in lanes] for part in (*rows, self._counts))
+            common: dict[str, Any] = {"lr": lr, "weight_decay": weight_decay, "maximize": False}
+            common |= {"grad_scale": None, "found_inf": None}
+            if self.kind == "sgd":
+                torch._fused_sgd_(flat, gradient, [], momentum=0.0, dampening=0.0, nesterov=False, is_first_step=False, **common)
+                continue
+            kernel = torch._fused_adamw_ if self.kind == "adamw" else torch._fused_adam_
+            kernel(flat, gradient, mean, square, [], counts, amsgrad=False, beta1=BETA1, beta2=BETA2, eps=EPSILON, **common)
 
     def _stepped(self, block: Block, owners: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Parameters and moments of a block of heads after a step, each with its own task's step count."""
