@@ -75,8 +75,12 @@ def loss_and_slope(task: TaskSpec, outputs: Tensor, targets: Tensor) -> tuple[Te
         error = outputs - targets
         return error.square(), error.mul_(2)
     if task.loss == "ce":
-        log_shares = _log_shares(outputs)
-        return _chosen(task, log_shares, targets), _shares_less_chosen(task, log_shares, targets)
+        log_shares, classes = _log_shares(outputs), targets.long()
+        return _chosen(task, log_shares, classes), _less_chosen(task, log_shares.exp(), classes)
+    if task.loss == "bce" and task.positive_weight == 1:
+        away = 1 - 2 * targets  # labels are 0 or 1: the loss is that of one side
+        margin = outputs * away
+        return softplus(margin), away.mul_(torch.sigmoid(margin))
     return element_loss(task, outputs, targets), element_slope(task, outputs, targets)
 
 
@@ -111,28 +115,31 @@ def _huber_slope(task: TaskSpec, outputs: Tensor, targets: Tensor) -> Tensor:
 
 
 def _log_shares(logits: Tensor) -> Tensor:
-    """Logarithm of the softmax; over a few classes it takes an eighth of the time with the classes leading in memory."""
-    return torch.log_softmax(logits.movedim(-1, 0).contiguous(), 0).movedim(0, -1)
+    """Logarithm of the softmax; over a few classes it takes an eighth of the time with the rows side by side in memory."""
+    return torch.log_softmax(logits.mT.contiguous(), -2).mT
 
 
 def _cross_entropy(task: TaskSpec, logits: Tensor, classes: Tensor) -> Tensor:
-    return _chosen(task, _log_shares(logits), classes)
+    return _chosen(task, _log_shares(logits), classes.long())
 
 
 def _cross_entropy_slope(task: TaskSpec, logits: Tensor, classes: Tensor) -> Tensor:
-    return _shares_less_chosen(task, _log_shares(logits), classes)
+    return _less_chosen(task, _log_shares(logits).exp(), classes.long())
 
 
 def _chosen(task: TaskSpec, log_shares: Tensor, classes: Tensor) -> Tensor:
-    chosen = log_shares.gather(-1, classes.long().expand(*log_shares.shape[:-1], 1))
+    chosen = log_shares.gather(-1, classes.expand(*log_shares.shape[:-1], 1))
     if not task.label_smoothing:
         return -chosen
     return -(1 - task.label_smoothing) * chosen - task.label_smoothing * log_shares.mean(-1, keepdim=True)
 
 
-def _shares_less_chosen(task: TaskSpec, log_shares: Tensor, classes: Tensor) -> Tensor:
-    chosen = (classes == torch.arange(task.outputs, device=log_shares.device)).to(log_shares.dtype)
-    return log_shares.exp() - task.label_smoothing / task.outputs - (1 - task.label_smoothing) * chosen
+def _less_chosen(task: TaskSpec, shares: Tensor, classes: Tensor) -> Tensor:
+    """Shares less the (smoothed) label, in place."""
+    if task.label_smoothing:
+        shares -= task.label_smoothing / task.outputs_a_place
+    index = classes.expand(*shares.shape[:-1], 1)
+    return shares.scatter_add_(-1, index, shares.new_full((), task.label_smoothing - 1).expand_as(index))
 
 
 def _pixel_cross_entropy(task: TaskSpec, logits: Tensor, classes: Tensor) -> Tensor:
@@ -140,8 +147,8 @@ def _pixel_cross_entropy(task: TaskSpec, logits: Tensor, classes: Tensor) -> Ten
 
 
 def _pixel_cross_entropy_slope(task: TaskSpec, logits: Tensor, classes: Tensor) -> Tensor:
-    chosen = classes.unsqueeze(-1) == torch.arange(task.outputs_a_place, device=logits.device)
-    return (_log_shares(logits.unflatten(-1, (task.places, -1))).exp_() - chosen.to(logits.dtype)).flatten(-2)
+    shares = _log_shares(logits.unflatten(-1, (task.places, -1))).exp()
+    return _less_chosen(task, shares, classes.long().unsqueeze(-1)).flatten(-2)
 
 
 def _function(number: int) -> tuple[Elementwise, Elementwise]:
