@@ -13,6 +13,8 @@ from mtl_core.lanes.losses import Batch, Known
 from mtl_core.lanes.rng import batch_order, generator
 from mtl_core.lanes.tensors import Rows, Tensors
 
+NUMBERS_AT_ONCE = 1 << 20  # gathered in one go
+
 
 @dataclass(frozen=True)
 class Batches:
@@ -36,26 +38,38 @@ class Batches:
 
     def of(self, epoch: int) -> Iterator[Batch]:
         """Those of an epoch, counted from 1."""
-        place = self.rows.features.device
+        place, step = self.rows.features.device, (epoch - 1) * self.steps
         order = torch.stack([batch_order(seed, epoch, len(self.rows)) for seed in self.seeds]).to(place)
-        for number, rows in enumerate(order.split(self.size, 1)):
-            yield self._batch(rows, (epoch - 1) * self.steps + number)
+        even = len(self.rows) // self.size * self.size
+        for rows in order[:, :even].unflatten(1, (-1, self.size)).split(self._at_once, 1):
+            yield from self._block(rows, step)
+            step += rows.shape[1]
+        if even < len(self.rows):
+            yield from self._block(order[:, even:].unsqueeze(1), step)
 
-    def _batch(self, rows: Int[Tensor, "seeds rows"], step: int) -> Batch:
-        train, member, count = self.rows, self.data.membership, rows.shape[1]
-        features = train.features.index_select(0, rows.flatten()).unflatten(0, rows.shape)
+    @property
+    def _at_once(self) -> int:
+        """Minibatches whose rows are gathered in one go."""
+        data = self.data
+        numbers = self.size * (self.rows.features.shape[1] + sum(data.widths) + sum(data.elements) + sum(data.outputs))
+        return max(1, NUMBERS_AT_ONCE // (len(self.seeds) * numbers))
+
+    def _block(self, rows: Int[Tensor, "seeds steps rows"], step: int) -> Iterator[Batch]:
+        train, member, (_, steps, count) = self.rows, self.data.membership, rows.shape
+        features, targets = self._rows_of(train.features, rows), self._rows_of(train.targets, rows).mT.contiguous()
         elements = member.sum(0) * count
-        if train.complete:
-            targets, labels, known = self._columns(train.targets, rows), elements.expand(len(rows), -1), None
-        else:
-            parts = (train.targets, train.labels, train.output_labels)
-            targets, valid, outputs = (self._columns(part, rows) for part in parts)
-            labels, known = valid.sum(-1) @ member, Known(valid, outputs)
-        return Batch(features, targets, labels, labels / elements, known, self._keep(count, step))
+        labels, known = elements.expand(len(rows), steps, -1), None
+        if not train.complete:
+            known = Known(*(self._rows_of(part, rows).mT.contiguous() for part in (train.labels, train.output_labels)))
+            labels = known.elements.sum(-1) @ member
+        shares = labels / elements
+        for n in range(steps):
+            some = known and Known(known.elements[:, n], known.outputs[:, n])
+            yield Batch(features[:, n], targets[:, n], labels[:, n], shares[:, n], some, self._keep(count, step + n))
 
     @staticmethod
-    def _columns(values: Float[Tensor, "all columns"], rows: Int[Tensor, "seeds rows"]) -> Float[Tensor, "seeds columns rows"]:
-        return values.index_select(0, rows.flatten()).unflatten(0, rows.shape).mT.contiguous()
+    def _rows_of(values: Float[Tensor, "all columns"], rows: Int[Tensor, "seeds steps rows"]) -> Tensor:
+        return values.index_select(0, rows.flatten()).unflatten(0, rows.shape)
 
     def _keep(self, rows: int, step: int) -> Float[Tensor, "seeds rows units"] | None:
         """0 for what is dropped, else 1/(1 - dropout), in each seed's own draw of the step."""

@@ -81,7 +81,7 @@ def take(model: Model, done: Forward, slopes: Float[Tensor, "lanes places heads"
             if section.gradients != "representation":
                 model.trunk.fill(parts, done.passed, gradient, some)
             for part in parts:
-                gramian[some] += torch.bmm(part, part.mT)
+                gramian[some].baddbmm_(part, part.mT)
     return TakenGradients(gramian, Jacobian(tuple(whole), first) if first < lanes else None)
 
 

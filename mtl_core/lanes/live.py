@@ -130,10 +130,12 @@ class LiveLanes:
 
     def _backward(self, done: Forward, slopes: Tensor, weighed: Weighed, takes_part: Tensor) -> None:
         """Heads of all lanes; the trunk by a reverse pass where there are only weights, from the direction where there is one."""
-        at_heads = at_outputs = slopes * self._by_head(weighed.weights)
-        if self.unweighted is not None:
+        by_head = self._by_head(weighed.weights)
+        if self.unweighted is None:
+            at_heads = at_outputs = slopes.mul_(by_head)
+        else:
             factors = torch.where(self.unweighted, takes_part * weighed.gate, weighed.weights)
-            at_heads = slopes * self._by_head(factors)
+            at_heads, at_outputs = slopes * self._by_head(factors), slopes * by_head
         heads, trunk = self.model.heads, self.model.trunk
         heads.backward(done.passed.representation, done.hidden, at_heads)
         if self.by_weights and self.trunk_moves:

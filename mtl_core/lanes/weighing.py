@@ -150,7 +150,7 @@ def _seen_by(scheme: Scheme, signals: Signals, lanes: slice, jacobian: Jacobian 
 
 def _weighed(scheme: Scheme, weights: Tensor, before: State, after: State, signals: Signals) -> tuple[Tensor, Tensor, Tensor]:
     """The objective belongs to the state that gave the weights, the gate to the step just judged."""
-    gate = scheme.report(after).get("gate", torch.ones_like(weights))
+    gate = scheme.report(after)["gate"] if scheme.gated else torch.ones_like(weights)
     return weights, _objective(scheme, before, signals, weights), gate
 
 

@@ -152,6 +152,7 @@ class Scheme(ABC):
     positive_losses: ClassVar[bool] = False  # refuses negative losses
     epochs: ClassVar[bool] = False  # looks at epochs, so that it has to know how many steps one has
     own_objective: ClassVar[bool] = False  # minimises something else than the weighted sum
+    gated: ClassVar[bool] = False  # reports a `gate`
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
 
     @abstractmethod

@@ -27,6 +27,7 @@ class Wrapper(Scheme):
     def __post_init__(self) -> None:
         for fact in ("needs", "positive_losses", "own_objective"):
             object.__setattr__(self, fact, getattr(self.inner, fact))
+        object.__setattr__(self, "gated", isinstance(self, Gate) or self.inner.gated)
 
     def update(self, state: Any, signals: Signals) -> tuple[Tensor, Any]:
         """The weights and the next state of `direct`."""
