@@ -63,7 +63,7 @@ def test_the_jacobian_is_autograds(shape: Shape) -> None:
 @pytest.mark.parametrize("kind", ["shared", "last_layer", "representation"])
 @pytest.mark.parametrize("numbers", [1, 1 << 30])
 def test_the_gramian_is_autograds_however_many_lanes_go_at_once(kind: Any, numbers: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mlp, "NUMBERS_AT_ONCE", numbers)
+    monkeypatch.setattr(mlp, "IN_CACHE", numbers)
     taken = _taken(SHAPE, [Section(0, LANES, kind)])
     for lane in range(LANES):
         jacobian = _by_autograd(lane, SHAPE, kind)

@@ -69,7 +69,8 @@ class Batches:
 
     @staticmethod
     def _rows_of(values: Float[Tensor, "all columns"], rows: Int[Tensor, "seeds steps rows"]) -> Tensor:
-        return values.index_select(0, rows.flatten()).unflatten(0, rows.shape)
+        found: Tensor = values.index_select(0, rows.flatten()).unflatten(0, rows.shape)
+        return found
 
     def _keep(self, rows: int, step: int) -> Float[Tensor, "seeds rows units"] | None:
         """0 for what is dropped, else 1/(1 - dropout), in each seed's own draw of the step."""

@@ -21,7 +21,7 @@ from mtl_core.lanes.trunk import Passed, Trunk
 from mtl_core.own import own_trunk
 from mtl_core.shapes import Shape
 
-LANES_AT_ONCE = {"conv": 16}  # of a group; all for other trunks
+LANES_AT_ONCE = 16  # of a group of convolutions on a processor; all for other trunks and on an accelerator
 EPSILON = 1e-5  # of norms, torch's default
 
 
@@ -38,7 +38,7 @@ class GraphTrunk(Trunk):
 
     def __init__(self, shape: Shape, flat: Float[Tensor, "lanes parameters"], gradient: Tensor | None) -> None:
         self.shape, self.flat, self.gradient = shape, flat[:, : shape.trunk_parameters], gradient
-        self.at_once = LANES_AT_ONCE.get(shape.trunk, max(1, len(flat)))
+        self.at_once = LANES_AT_ONCE if shape.trunk == "conv" and flat.is_cpu else max(1, len(flat))
 
     @override
     def forward(self, features: Tensor, keep: Tensor | None, *, learn: bool) -> Passed:

@@ -39,10 +39,9 @@ class Batch(NamedTuple):
 
     def of(self, slots: Int[Tensor, " lanes"]) -> Batch:
         """Each lane's own, by its seed's place."""
-        *parts, known, keep = self
-        parts = [part.index_select(0, slots) for part in parts]
-        known = known and Known(*(part.index_select(0, slots) for part in known))
-        return Batch(*parts, known, None if keep is None else keep.index_select(0, slots))
+        features, targets, labels, shares = (part.index_select(0, slots) for part in self[:4])
+        known = self.known and Known(*(part.index_select(0, slots) for part in self.known))
+        return Batch(features, targets, labels, shares, known, None if self.keep is None else self.keep.index_select(0, slots))
 
     def only(self, active: Bool[Tensor, "lanes tasks"], by_element: Tensor, by_output: Tensor) -> Batch:
         """The same where the labels of all other tasks are not there."""

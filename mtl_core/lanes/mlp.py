@@ -17,7 +17,8 @@ from mtl_core.lanes.trunk import Passed, Trunk
 from mtl_core.shapes import Shape
 
 Layer = tuple[Tensor, Tensor]  # weight [lanes, in, out], bias [lanes, out]
-NUMBERS_AT_ONCE = 400_000  # of the reverse pass of a group of lanes: what stays in the processor's cache
+IN_CACHE = 400_000  # numbers of the reverse pass of a group of lanes: what stays in a processor's cache
+ON_DEVICE = 1 << 28  # the same on an accelerator: 1 GiB of float32
 
 
 class Seen(NamedTuple):
@@ -32,6 +33,7 @@ class MlpTrunk(Trunk):
 
     def __init__(self, shape: Shape, flat: Float[Tensor, "lanes parameters"], gradient: Tensor | None) -> None:
         self.shape, self.lanes = shape, len(flat)
+        self.at_once = IN_CACHE if flat.is_cpu else ON_DEVICE
         self.layers = views(flat, shape)
         self.gradients = [] if gradient is None else views(gradient, shape)
 
@@ -93,7 +95,7 @@ class MlpTrunk(Trunk):
 
     @override
     def groups(self, first: int, last: int, numbers: int) -> Iterator[slice]:
-        at_once = max(1, NUMBERS_AT_ONCE // numbers)
+        at_once = max(1, self.at_once // numbers)
         return (slice(start, min(start + at_once, last)) for start in range(first, last, at_once))
 
 

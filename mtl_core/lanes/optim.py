@@ -19,7 +19,7 @@ from mtl_core.lanes.heads import row_blocks
 from mtl_core.schemes.maths.adam import BETA1, BETA2, EPSILON
 from mtl_core.shapes import Shape
 
-Rows = list[list[Tensor]]  # parameters, gradient, moments: a tensor a lane
+Rows = list[list[Tensor]]  # parameters, gradient, two moments, step counts: a tensor a lane, or one for all
 Block = tuple[Tensor, Tensor, Tensor, Tensor]  # parameters, gradient, moments: [lanes, units, weights + 1] each
 CLIP_EPSILON = 1e-6  # of torch.nn.utils.clip_grad_norm_
 
@@ -52,9 +52,10 @@ class Optimizer:
     def __post_init__(self) -> None:
         """A lane's row as one tensor, and its trunk's part as another, as the kernels want them."""
         buffers = (self.flat, self.gradient, self.mean, self.square)
-        self._rows: Rows = [list(buffer.unbind(0)) for buffer in buffers]
-        self._trunks: Rows = [list(buffer[:, : self.shape.trunk_parameters].unbind(0)) for buffer in buffers]
-        self._counts = list(self.steps.unbind(0))
+        counts = list(self.steps.unbind(0))
+        self._all: Rows = [*([buffer] for buffer in buffers), counts[:1]]
+        self._rows: Rows = [*(list(buffer.unbind(0)) for buffer in buffers), counts]
+        self._trunks: Rows = [*(list(buffer[:, : self.shape.trunk_parameters].unbind(0)) for buffer in buffers), counts]
         self._heads: list[Block] = list(zip(*(row_blocks(self.shape, buffer) for buffer in buffers), strict=True))
         self._owners = [torch.tensor(rows.owners, device=self.flat.device) for rows in self.shape.head_rows]
         self._decays = bool((self.weight_decay > 0).any())
@@ -69,9 +70,13 @@ class Optimizer:
         self._compare_counts()
 
     def _compare_counts(self) -> None:
-        """Note the lanes whose heads have made every step of their trunk, at its rate: such a lane moves as one row."""
+        """Note the lanes whose heads have made every step of their trunk, at its rate: such a lane moves as one row.
+
+        Where all lanes do so at one step and rate, the whole buffer moves at once.
+        """
         self._together = (self.head_steps == self.steps.unsqueeze(-1)).all(-1) & (self.lr == self.trunk_lr).flatten()
         self._all_together = bool(self._together.all())
+        self._level = self._all_together and len(self._alike) == 1 and bool((self.steps == self.steps[:1]).all())
 
     def forget(self) -> None:
         """Start anew: no moments, no steps."""
@@ -89,7 +94,10 @@ class Optimizer:
         if trunk and self._all_together and bool(moving.all()):  # the usual case
             self.steps += 1
             self.head_steps += 1
-            self._fused(self._rows)
+            if self._level:
+                self._kernel(self._all, *next(iter(self._alike)))
+            else:
+                self._fused(self._rows)
         else:
             self._in_parts(takes_part, moving, trunk=trunk)
 
@@ -119,20 +127,22 @@ class Optimizer:
         self.gradient.mul_((self.clip / (length + CLIP_EPSILON)).clamp(max=1).unsqueeze(1))
 
     def _fused(self, rows: Rows, which: Bool[Tensor, " lanes"] | None = None) -> None:
-        """One step of some lanes, or of all, by torch's own kernels; lanes of equal rates together."""
+        """One step of some lanes, or of all; those of equal rates together."""
         chosen = None if which is None else set(which.nonzero().flatten().tolist())
-        for (lr, weight_decay), alike in self._alike.items():
+        for numbers, alike in self._alike.items():
             lanes = alike if chosen is None else [lane for lane in alike if lane in chosen]
-            if not lanes:
-                continue
-            flat, gradient, mean, square, counts = ([part[lane] for lane in lanes] for part in (*rows, self._counts))
-            common: dict[str, Any] = {"lr": lr, "weight_decay": weight_decay, "maximize": False}
-            common |= {"grad_scale": None, "found_inf": None}
-            if self.kind == "sgd":
-                torch._fused_sgd_(flat, gradient, [], momentum=0.0, dampening=0.0, nesterov=False, is_first_step=False, **common)
-                continue
-            kernel = torch._fused_adamw_ if self.kind == "adamw" else torch._fused_adam_
-            kernel(flat, gradient, mean, square, [], counts, amsgrad=False, beta1=BETA1, beta2=BETA2, eps=EPSILON, **common)
+            if lanes:
+                self._kernel([[part[lane] for lane in lanes] for part in rows], *numbers)
+
+    def _kernel(self, rows: Rows, lr: float, weight_decay: float) -> None:
+        flat, gradient, mean, square, counts = rows
+        common: dict[str, Any] = {"lr": lr, "weight_decay": weight_decay, "maximize": False}
+        common |= {"grad_scale": None, "found_inf": None}
+        if self.kind == "sgd":
+            torch._fused_sgd_(flat, gradient, [], momentum=0.0, dampening=0.0, nesterov=False, is_first_step=False, **common)
+            return
+        kernel = torch._fused_adamw_ if self.kind == "adamw" else torch._fused_adam_
+        kernel(flat, gradient, mean, square, [], counts, amsgrad=False, beta1=BETA1, beta2=BETA2, eps=EPSILON, **common)
 
     def _stepped(self, block: Block, owners: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Parameters and moments of a block of heads after a step, each with its own task's step count."""
