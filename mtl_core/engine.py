@@ -261,7 +261,7 @@ class Training:
             "seats": live.seats,
             "flat": live.flat.clone(),
             "optimizer": [part.clone() for part in optimizer.memory],
-            "schemes": live.weighing.leaves(),
+            "schemes": [[leaf.clone() for leaf in leaves] for leaves in live.weighing.leaves()],
             "previous": live.previous,
             "watch": {name: torch.from_numpy(array.copy()) for name, array in self.watch.arrays().items()},
             "outcome": self.outcome.state(),

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from mtl_core.lanes.captured import Replays
 from mtl_core.lanes.gradients import Jacobian, TakenGradients, take
 from mtl_core.lanes.losses import Batch, Losses, owners
 from mtl_core.lanes.models import Forward, Model, Shape
@@ -60,7 +61,9 @@ class LiveLanes:
         again = ["revisited" in SCHEMES[arm.scheme].needs for arm in self.arms]
         self.again = torch.tensor(again, device=device).nonzero().flatten()
         self.before: Batch | None = None  # the last step's minibatch
-        self.enter(PhaseSpec(epochs=1))
+        self.replays: Replays | None = None
+        self.phase = PhaseSpec(epochs=1)
+        self.enter(self.phase)
 
     def enter(self, phase: PhaseSpec) -> None:
         """Train as the phase says from the next step on: which tasks are active, what is frozen."""
@@ -70,11 +73,19 @@ class LiveLanes:
         self.some_inactive = not bool(self.active.all())
         self.moving = torch.tensor([name not in phase.frozen for name in names], device=self.flat.device)
         self.trunk_moves = "trunk" not in phase.frozen and self.shape.trunk_parameters > 0
+        if self.replays is None or phase != self.phase:
+            self.replays = Replays(self) if Replays.possible(self) and self._plain(phase) else None
         self.phase = phase
+
+    def _plain(self, phase: PhaseSpec) -> bool:
+        """Whether a usual step is one of losses alone, in which everything moves."""
+        return self.shape.by_hand and self.trunk_moves and not phase.frozen and not self.sections and not len(self.again)
 
     def step(self, batch: Batch) -> Step:
         """Forward, weigh, backward, optimize. What a task's absence takes out of the step keeps its parameters: its head,
         and with no task at all (or in a lane that is out) the trunk."""
+        if self.replays is not None and (step := self.replays.step(batch)) is not None:
+            return step
         mine = self._of(batch, slice(None))
         revisited = self._revisited()
         done, losses, slopes = self._forward(mine, self.model, learn=True)
@@ -93,6 +104,21 @@ class LiveLanes:
         self.before, self.previous = batch, torch.where(signals.available, signals.losses, torch.nan)
         idle = ~takes_part.any(-1)
         return Step(signals, weighed, mine.labels, idle, diverged)
+
+    def look(self, batch: Batch) -> tuple[Step, Tensor, Tensor]:
+        """A usual step of losses alone, up to its gradients and without a branch on data.
+
+        Returns the step, who takes part, and a flag: whether it is a usual one.
+        """
+        mine = self._of(batch, slice(None))
+        done, losses, slopes = self._forward(mine, self.model, learn=True)
+        finite = losses.isfinite()
+        available = (mine.labels > 0) & finite & ~self.out.unsqueeze(-1)
+        signals = Signals(torch.where(available, losses, 0.0), available, mine.shares)
+        weighed = self.weighing.step(signals)
+        takes_part = available & (weighed.gate > 0)
+        self._backward(done, slopes, weighed, takes_part)
+        return Step(signals, weighed, mine.labels, ~takes_part.any(-1), []), takes_part, takes_part.all()
 
     def _of(self, batch: Batch, lanes: slice | Tensor) -> Batch:
         """What some of the lanes read: their seed's rows, with the labels of the tasks that are active in them."""

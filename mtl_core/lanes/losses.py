@@ -6,7 +6,7 @@ and for classes. Consecutive tasks whose losses are alike element by element are
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -39,9 +39,13 @@ class Batch(NamedTuple):
 
     def of(self, slots: Int[Tensor, " lanes"]) -> Batch:
         """Each lane's own, by its seed's place."""
-        features, targets, labels, shares = (part.index_select(0, slots) for part in self[:4])
-        known = self.known and Known(*(part.index_select(0, slots) for part in self.known))
-        return Batch(features, targets, labels, shares, known, None if self.keep is None else self.keep.index_select(0, slots))
+        return self.map(lambda part: part.index_select(0, slots))
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> Batch:
+        """The same with a function applied to every part that is there."""
+        features, targets, labels, shares = map(function, self[:4])
+        known = self.known and Known(*map(function, self.known))
+        return Batch(features, targets, labels, shares, known, None if self.keep is None else function(self.keep))
 
     def only(self, active: Bool[Tensor, "lanes tasks"], by_element: Tensor, by_output: Tensor) -> Batch:
         """The same where the labels of all other tasks are not there."""

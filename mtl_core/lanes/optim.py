@@ -75,8 +75,8 @@ class Optimizer:
         Where all lanes do so at one step and rate, the whole buffer moves at once.
         """
         self._together = (self.head_steps == self.steps.unsqueeze(-1)).all(-1) & (self.lr == self.trunk_lr).flatten()
-        self._all_together = bool(self._together.all())
-        self._level = self._all_together and len(self._alike) == 1 and bool((self.steps == self.steps[:1]).all())
+        self.all_together = bool(self._together.all())
+        self._level = self.all_together and len(self._alike) == 1 and bool((self.steps == self.steps[:1]).all())
 
     def forget(self) -> None:
         """Start anew: no moments, no steps."""
@@ -89,17 +89,20 @@ class Optimizer:
     ) -> None:
         """One step with what `gradient` holds. `trunk` False: it is frozen; `heads`: those that are not."""
         moving = takes_part if heads is None else takes_part & heads
-        if self.clip:
-            self._clip(moving, trunk=trunk)
-        if trunk and self._all_together and bool(moving.all()):  # the usual case
-            self.steps += 1
-            self.head_steps += 1
-            if self._level:
-                self._kernel(self._all, *next(iter(self._alike)))
-            else:
-                self._fused(self._rows)
+        self.shorten(moving, trunk=trunk)
+        if trunk and self.all_together and bool(moving.all()):  # the usual case
+            self.advance()
         else:
             self._in_parts(takes_part, moving, trunk=trunk)
+
+    def advance(self) -> None:
+        """Move all lanes, each as one row; with one step count and rate the whole buffer at once. Only where `all_together`."""
+        self.steps += 1
+        self.head_steps += 1
+        if self._level:
+            self._kernel(self._all, *next(iter(self._alike)))
+        else:
+            self._fused(self._rows)
 
     def _in_parts(self, takes_part: Tensor, moving: Tensor, *, trunk: bool) -> None:
         """Lanes that move as one row do so; in the others the trunk by itself, and each head with its own step count."""
@@ -117,8 +120,10 @@ class Optimizer:
                 old.copy_(torch.where(_by_unit(alone, owners), new, old))
         self._compare_counts()
 
-    def _clip(self, moving: Tensor, *, trunk: bool) -> None:
+    def shorten(self, moving: Bool[Tensor, "lanes tasks"], *, trunk: bool) -> None:
         """Shorten each lane's gradient, of the parts that move, to `clip` where it is longer (as clip_grad_norm_)."""
+        if not self.clip:
+            return
         size = self.shape.trunk_parameters
         squares = [self.gradient[:, :size].square().sum(1)] if trunk else []
         for (_, gradient, _, _), owners in zip(self._heads, self._owners, strict=True):

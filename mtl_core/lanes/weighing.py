@@ -123,7 +123,7 @@ class Weighing:
         return Weighing(groups, states, self.recent[keep])
 
     def leaves(self) -> list[list[Tensor]]:
-        """All states as tensors, for a checkpoint."""
+        """All states as tensors."""
         return [[self.recent], *(tree_leaves(state) for state in self.states)]
 
     def fill(self, leaves: list[list[Tensor]]) -> None:

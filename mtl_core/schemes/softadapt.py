@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mtl_core.deferred import torch
 from mtl_core.schemes.base import Knowledge, Scheme, Setup, Signals, Value, setting
@@ -106,21 +106,25 @@ class SoftAdapt(Scheme):
     def update(self, state: Window, signals: Signals) -> tuple[Tensor, Window]:
         """Weights from the losses before this step, which then enters the window."""
         history, losses = filled(state, self.window), past(state).transpose(-1, -2)
-        slopes = (self._coefficients(losses, self.slope)[history] * losses).sum(-1)
+        slopes = (_rows(losses, self.slope)[history] * losses).sum(-1)
         if self.variant == "normalised":
             total = torch.where(signals.available, slopes.abs(), 0.0).sum(-1, keepdim=True)
             slopes = slopes / torch.where(total > 0, total, 1.0)
         weights = present_softmax(self.beta * slopes, signals.available)
         if self.variant == "loss_weighted":
-            means = (self._coefficients(losses, "mean")[history] * losses).sum(-1)
+            means = (_rows(losses, "mean")[history] * losses).sum(-1)
             weights = _scaled(weights, torch.where(history > 0, means, signals.losses), signals.available)
         return weights, pushed(state, signals)
 
-    def _coefficients(self, losses: Tensor, kind: str) -> Tensor:
-        """Row n holds what the n newest losses are multiplied by, oldest first, at the end of `size` places."""
-        size = losses.shape[-1]
-        rows = [[0.0] * (size - n) + coefficients(n, kind) for n in range(size + 1)]
-        return torch.tensor(rows, dtype=losses.dtype, device=losses.device)
+
+def _rows(losses: Tensor, kind: str) -> Tensor:
+    """Row n holds what the n newest losses are multiplied by, oldest first, at the end of as many places as there are."""
+    return _table(losses.shape[-1], kind, losses.dtype, losses.device)
+
+
+@lru_cache
+def _table(size: int, kind: str, dtype: Any, device: Any) -> Tensor:
+    return torch.tensor([[0.0] * (size - n) + coefficients(n, kind) for n in range(size + 1)], dtype=dtype, device=device)
 
 
 def _scaled(shares: Tensor, factors: Tensor, available: Tensor) -> Tensor:

@@ -171,9 +171,9 @@ class Uncertainty(Scheme):
         return 1.0, 0.5
 
     def _held(self, s: Tensor) -> Tensor:
-        return (
-            s if self.clamp is None else torch.clamp(s, *(torch.as_tensor(x, dtype=s.dtype, device=s.device) for x in self.clamp))
-        )
+        if self.clamp is None:
+            return s
+        return torch.clamp(s, *(end.to(s) if isinstance(end, torch.Tensor) else end for end in self.clamp))
 
     def _projected(self, s: Tensor) -> Tensor:
         return self._held(s) if self.clamp_form == "projected" else s
