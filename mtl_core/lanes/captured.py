@@ -10,6 +10,7 @@ schemes and parameters. In any other case the caller makes the step as always. R
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
@@ -52,11 +53,17 @@ class Replays:
     def record(job: Callable[[], Result]) -> tuple[Replay, Result]:
         """Capture a job without running it: what does it, again and again into the same memory, and its result there.
 
-        What it calls must have run before, as libraries set themselves up in their first call.
+        What it calls must have run before, as libraries set themselves up in their first call; and no graph of a training that has
+        ended may be freed meanwhile.
         """
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
-            result = job()
+        graph, collects = torch.cuda.CUDAGraph(), gc.isenabled()
+        gc.disable()
+        try:
+            with torch.cuda.graph(graph):
+                result = job()
+        finally:
+            if collects:
+                gc.enable()
         return graph.replay, result
 
     def step(self, batch: Batch) -> Step | None:
