@@ -16,7 +16,7 @@ from typing_extensions import override
 from mtl_core import engine
 from mtl_core.engine import Training
 from mtl_core.lanes import live as live_module
-from mtl_core.lanes.captured import Replays
+from mtl_core.lanes.captured import Replays, _apart
 from mtl_core.problem import Problem
 from mtl_core.schemes import SCHEMES
 from mtl_core.specs import ArmSpec, RunSpec
@@ -81,6 +81,16 @@ def complete() -> Problem:
     data = problem()
     filled = {name: np.where(np.isfinite(column), column, 0.0) for name, column in data.targets.items()}
     return dataclasses.replace(data, targets=filled)
+
+
+def test_a_state_that_moves_within_its_own_memory_is_copied_first() -> None:
+    old, fresh = [torch.zeros(2), torch.ones(2), torch.ones(2)], torch.full((2,), 5.0)
+    kept, moved, viewed = _apart([old[0], old[0], old[1][:1]], old)
+    assert kept is old[0]
+    old[0].copy_(fresh)
+    old[1].copy_(fresh)
+    assert moved.tolist() == [0.0, 0.0]
+    assert viewed.tolist() == [1.0]
 
 
 @pytest.mark.parametrize("scheme", ON_LOSSES)

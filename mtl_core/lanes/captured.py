@@ -53,8 +53,8 @@ class Replays:
     def record(job: Callable[[], Result]) -> tuple[Replay, Result]:
         """Capture a job without running it: what does it, again and again into the same memory, and its result there.
 
-        What it calls must have run before, as libraries set themselves up in their first call; and no graph of a training that has
-        ended may be freed meanwhile.
+        What it calls must have run before, as libraries set themselves up in their first call; and the graphs of a training that
+        has ended must not be freed meanwhile.
         """
         graph, collects = torch.cuda.CUDAGraph(), gc.isenabled()
         gc.disable()
@@ -101,19 +101,32 @@ class Replays:
         self.moved_on = False
 
     def _capture(self, batch: Batch) -> Captured:
-        live, mine = self.live, batch.map(torch.clone)
-        look, (step, takes_part, usual) = self.record(lambda: live.look(mine))
-        after = list(_flat(live.weighing.leaves()))
+        live, mine, before = self.live, batch.map(torch.clone), list(_flat(self.leaves))
+
+        def look() -> tuple[Step, Tensor, Tensor, list[Tensor]]:
+            step, takes_part, usual = live.look(mine)
+            return step, takes_part, usual, _apart(list(_flat(live.weighing.leaves())), before)
+
+        replay, (step, takes_part, usual, after) = self.record(look)
         live.weighing.fill(self.leaves)
 
         def move() -> None:
-            for old, new in zip(_flat(self.leaves), after, strict=True):
+            for old, new in zip(before, after, strict=True):
                 if new is not old:
                     old.copy_(new)
             live.optimizer.shorten(takes_part, trunk=True)
             live.optimizer.advance()
 
-        return Captured(mine, look, step, usual, self.record(move)[0])
+        return Captured(mine, replay, step, usual, self.record(move)[0])
+
+
+def _apart(leaves: list[Tensor], before: list[Tensor]) -> list[Tensor]:
+    """Those of the next state that stand elsewhere in the memory of the one before are copied, as they are about to be written."""
+    memory = {old.untyped_storage().data_ptr() for old in before}
+    return [
+        new.clone() if new is not old and new.untyped_storage().data_ptr() in memory else new
+        for new, old in zip(leaves, before, strict=True)
+    ]
 
 
 def _flat(leaves: list[list[Tensor]]) -> Iterator[Tensor]:
