@@ -121,7 +121,7 @@ class Replays:
 
 
 def _apart(leaves: list[Tensor], before: list[Tensor]) -> list[Tensor]:
-    """Those of the next state that stand elsewhere in the memory of the one before are copied, as they are about to be written."""
+    """The next state, with what stands elsewhere in the memory of the one before copied, as that is about to be written."""
     memory = {old.untyped_storage().data_ptr() for old in before}
     return [
         new.clone() if new is not old and new.untyped_storage().data_ptr() in memory else new
