@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from mtl_core.lanes.tensors import Tensors, to_tensors
-from mtl_core.metrics import metrics
+from mtl_core.metrics import Labels, judge
 from mtl_core.problem import SPLITS, problem_info
 from mtl_core.tasks import task_loss, zinb_nll
 
@@ -108,7 +108,5 @@ def _judged(
 ) -> dict[str, float | None]:
     if not valid.any() or task.kind == "function":  # no point of the plane is a guess
         return {}
-    outputs = constant.expand(1, len(targets), -1)
-    loss = task_loss(task, outputs, targets, valid)
-    values = {"loss": loss, **metrics(task, outputs, targets, valid, scale, loss)}
-    return {name: value.item() if value.isfinite().all() else None for name, value in values.items()}
+    loss, values = judge(Labels.of(task, targets, valid, scale), constant.expand(1, len(targets), -1))
+    return {name: value.item() if value.isfinite().all() else None for name, value in {"loss": loss, **values}.items()}

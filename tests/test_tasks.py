@@ -277,8 +277,7 @@ def judged(task: TaskSpec, outputs: Tensor, targets: Tensor, scale: Tensor | Non
     scales = np.ones(targets.shape[1]) if scale is None else scale.double().numpy()
     valid = torch.isfinite(targets)
     filled = targets.nan_to_num(nan=0.0)
-    loss = task_loss(task, outputs, filled, valid) if valid.any() else torch.full((len(outputs),), torch.nan)
-    found = metrics(task, outputs, filled, valid, scales, loss)
+    found = metrics(task, outputs, filled, valid, scales)
     assert set(found) == set(METRICS[task.kind])
     return {name: value.tolist() for name, value in found.items()}
 

@@ -1,4 +1,4 @@
-"""Losses and metrics of all lanes on one split, without gradients, in pieces that bound memory."""
+"""Losses and metrics of all lanes on one split, without gradients, in pieces that bound memory and fit a processor's cache."""
 
 from __future__ import annotations
 
@@ -12,44 +12,60 @@ from torch import Tensor
 
 from mtl_core.lanes.models import Model, Shape
 from mtl_core.lanes.tensors import Rows, Tensors
-from mtl_core.metrics import metrics
+from mtl_core.metrics import Labels, judge
 from mtl_core.records import metrics_of
-from mtl_core.tasks import split_outputs, task_loss
+from mtl_core.tasks import split_outputs
 
 if TYPE_CHECKING:
     from mtl_core.specs import TaskSpec
 
-NUMBERS_AT_ONCE = 1 << 22  # activations of one layer held at a time: 16 MiB of float32
-OUTPUTS_AT_ONCE = 1 << 25
+ROWS_AT_ONCE = 256  # of a lane whose trunk is by hand; the rest of a piece are other lanes
+NUMBERS_AT_ONCE = {True: 1 << 18, False: 1 << 22}  # activations of one layer held at a time; by whether the trunk is by hand
+OUTPUTS_AT_ONCE = 1 << 20
 
 
 def outputs_of(flat: Float[Tensor, "lanes parameters"], shape: Shape, features: Float[Tensor, "rows features"]) -> Tensor:
-    """Outputs `[lanes, rows, outputs]` of every lane on shared rows."""
-    rows = max(1, NUMBERS_AT_ONCE // (len(flat) * shape.widest))
-    model = Model(shape, flat)
-    return torch.cat([model.forward(piece).outputs for piece in features.split(rows)], 1)
+    """Outputs `[lanes, rows, outputs]` of every lane on shared rows; each output's rows lie side by side in memory."""
+    numbers = NUMBERS_AT_ONCE[shape.by_hand] // shape.widest
+    rows = max(1, min(ROWS_AT_ONCE, numbers)) if shape.by_hand else max(1, numbers // len(flat))
+    lanes = max(1, numbers // rows)
+    outputs = flat.new_empty(len(flat), sum(shape.outputs), len(features))
+    for some, place in zip(flat.split(lanes), outputs.split(lanes), strict=True):
+        model = Model(shape, some)
+        for piece, into in zip(features.split(rows), place.split(rows, 2), strict=True):
+            mine = piece.expand(len(some), -1, -1) if shape.by_hand else piece
+            into.copy_(model.forward(mine).outputs.mT)
+    return outputs.mT
 
 
 def evaluate(
     flat: Float[Tensor, "lanes parameters"], shape: Shape, tasks: Sequence[TaskSpec], data: Tensors, rows: Rows
 ) -> tuple[Float[np.ndarray, "lanes tasks"], Float[np.ndarray, "lanes metrics"]]:
     """Raw task losses and, task after task, the metrics of `records.metrics_of`; NaN for a task without labels here."""
+    known = [
+        Labels.of(task, *columns, scale) for task, columns, scale in zip(tasks, data.columns(rows), data.scales, strict=True)
+    ]
     lanes = max(1, OUTPUTS_AT_ONCE // max(1, len(rows) * sum(task.outputs for task in tasks)))
-    pieces = [_evaluate(piece, shape, tasks, data, rows) for piece in flat.split(lanes)]
+    pieces = [_evaluate(piece, shape, known, rows.features) for piece in flat.split(lanes)]
     losses, found = zip(*pieces, strict=True)
     return np.concatenate(losses), np.concatenate(found)
 
 
 @torch.no_grad()
-def _evaluate(flat: Tensor, shape: Shape, tasks: Sequence[TaskSpec], data: Tensors, rows: Rows) -> tuple[np.ndarray, np.ndarray]:
-    outputs = split_outputs(tasks, outputs_of(flat, shape, rows.features))
+def _evaluate(flat: Tensor, shape: Shape, known: Sequence[Labels], features: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    outputs = split_outputs([labels.task for labels in known], outputs_of(flat, shape, features))
     losses, found = [], []
-    for task, mine, (targets, valid), scale in zip(tasks, outputs, data.columns(rows), data.scales, strict=True):
-        if not valid.any():
+    for labels, mine in zip(known, outputs, strict=True):
+        names = metrics_of(labels.task)
+        if not len(labels):
             losses.append(flat.new_full((len(flat),), torch.nan))
-            found += [losses[-1].cpu().double()] * len(metrics_of(task))
+            found += losses[-1:] * len(names)
             continue
-        losses.append(task_loss(task, mine, targets, valid))
-        values = metrics(task, mine, targets, valid, scale, losses[-1])
-        found += [values[name].cpu().double() for name in metrics_of(task)]
-    return torch.stack(losses, 1).cpu().double().numpy(), torch.stack(found, 1).numpy()
+        loss, values = judge(labels, mine)
+        losses.append(loss)
+        found += [values[name] for name in names]
+    return _columns(losses), _columns(found)
+
+
+def _columns(values: Sequence[Float[Tensor, " lanes"]]) -> Float[np.ndarray, "lanes values"]:
+    return torch.stack([value.double().cpu() for value in values], 1).numpy()
