@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator, Iterator, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -79,9 +80,9 @@ class Training:
         self.outcome = Outcome.start(len(runs), self.live.flat)
         self.watch = Watch.start(len(runs), len(problem.tasks))
         self.criterion: Criterion | None = None
+        self._resume_point: dict[str, Any] = {"epoch": 0}  # nothing to go on from
         if checkpoint is not None:
             self._resume(unpack(checkpoint))
-        self._resume_point = self._state()
 
     # --- the loop ----------------------------------------------------------------------------------------------------
 
@@ -165,11 +166,16 @@ class Training:
         metrics = [len(metrics_of(task)) for task in self.problem.tasks]
         return np.where(trained, losses, np.nan), np.where(np.repeat(trained, metrics, axis=1), found, np.nan)
 
+    @cached_property
+    def _validation_shares(self) -> Float[Tensor, " tasks"]:
+        """Share of each task's validation elements that have a label."""
+        valid = self.data.valid(self.data.splits[1])
+        return torch.stack([mine.to(self.dtype).mean() for mine in valid]).nan_to_num()
+
     def _validation_signals(self, losses: np.ndarray, sigma: Tensor) -> tuple[np.ndarray, np.ndarray]:
         """The signals per task on validation, and the learned objective that a naive trainer would watch there."""
         raw = torch.tensor(losses, dtype=self.dtype, device=self._place)
-        valid = self.data.valid(self.data.splits[1])
-        labelled = torch.stack([v.to(self.dtype).mean() for v in valid]).nan_to_num().expand_as(raw)
+        labelled = self._validation_shares.expand_as(raw)
         available = raw.isfinite() & (labelled > 0) & self.live.active
         weighed = self.live.weighing.look(Signals(torch.where(available, raw, 0.0), available, labelled))
         parts = share((weighed.weights * torch.where(available, raw, 0.0)).abs())
@@ -254,36 +260,38 @@ class Training:
         return pack(self._resume_point)
 
     def _state(self) -> dict[str, Any]:
+        """What the next steps would change is copied; the parameters of lanes that train are `outcome.final` already."""
         live, optimizer = self.live, self.live.optimizer
+        assert self.criterion is not None
         return {
             "epoch": self.epoch,
             "steps": self.steps,
             "seats": live.seats,
-            "flat": live.flat.clone(),
             "optimizer": [part.clone() for part in optimizer.memory],
             "schemes": [[leaf.clone() for leaf in leaves] for leaves in live.weighing.leaves()],
             "previous": live.previous,
             "watch": {name: torch.from_numpy(array.copy()) for name, array in self.watch.arrays().items()},
             "outcome": self.outcome.state(),
-            "criterion": self.criterion and [torch.from_numpy(self.criterion.weights), torch.from_numpy(self.criterion.scale)],
+            "criterion": [torch.from_numpy(self.criterion.weights), torch.from_numpy(self.criterion.scale)],
         }
 
     def _resume(self, state: dict[str, Any]) -> None:
+        if not state["epoch"]:
+            return
         self.epoch, self.steps = state["epoch"], state["steps"]
+        self.outcome = Outcome.restore(state["outcome"], self._place)
         kept = torch.isin(self.live.seats.cpu(), state["seats"].cpu()).to(self._place)
         self.live = self.live.select(kept)
         optimizer = self.live.optimizer
-        optimizer.flat.copy_(state["flat"])
+        optimizer.flat.copy_(self.outcome.final[self.live.seats])
         for part, saved in zip(optimizer.memory, state["optimizer"], strict=True):
             part.copy_(saved)
         self.live.weighing.fill([[leaf.to(self._place) for leaf in leaves] for leaves in state["schemes"]])
         self.live.previous = state["previous"].to(self._place)
-        if self.epoch:
-            *_, self.live.before = self.batches.of(self.epoch)
+        *_, self.live.before = self.batches.of(self.epoch)
         self.watch = Watch(**{name: tensor.numpy().copy() for name, tensor in state["watch"].items()})
-        self.outcome = Outcome.restore(state["outcome"], self._place)
-        if state["criterion"] is not None:
-            self.criterion = Criterion(*(tensor.numpy() for tensor in state["criterion"]))
+        self.criterion = Criterion(*(tensor.numpy() for tensor in state["criterion"]))
+        self._resume_point = self._state()
 
 
 def _labelled(valid: Sequence[Tensor]) -> Bool[np.ndarray, " tasks"]:

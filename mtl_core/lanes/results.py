@@ -51,9 +51,10 @@ class Outcome:
         for store, chosen in ((self.best, better), (self.counterfactual, counterfactual)):
             if chosen.any():
                 lanes = torch.from_numpy(chosen).to(live.flat.device)
-                store[live.seats[lanes]] = live.flat[lanes]
-        running = torch.tensor([self.status[seat] == "running" for seat in live.seats.tolist()], device=live.flat.device)
-        self.final[live.seats] = torch.where(running.unsqueeze(1), live.flat, torch.nan)
+                store.index_copy_(0, live.seats[lanes], live.flat[lanes])
+        self.final.index_copy_(0, live.seats, live.flat)
+        ended = [seat for seat in live.seats.tolist() if self.status[seat] != "running"]
+        self.final[ended] = torch.nan
 
     def remember(self, seats: np.ndarray, losses: np.ndarray, criterion: np.ndarray) -> None:
         """Write down an epoch's validation losses and criterion."""
@@ -62,12 +63,10 @@ class Outcome:
         self.criteria.append(_seated(lanes, seats, criterion))
 
     def state(self) -> dict[str, Any]:
-        """Plain values, for a checkpoint."""
+        """Plain values, for a checkpoint. Tensors are not copied: only an epoch's end changes them."""
         values = dict(self.__dict__)
         for name in ("status", "sentence", "epochs", "steps"):
             values[name] = list(values[name])
-        for name in ("skipped", "best", "counterfactual", "final"):
-            values[name] = values[name].clone()
         for name in ("losses", "criteria"):
             values[name] = [torch.from_numpy(array) for array in values[name]]
         return values
@@ -91,17 +90,27 @@ def _seated(lanes: int, seats: np.ndarray, values: np.ndarray) -> np.ndarray:
 
 def run_results(training: Training) -> list[RunResult]:
     """Evaluate the kept parameters of every lane on every split, and put all that is known together."""
-    kept = {"best": training.outcome.best, "final": training.outcome.final, "counterfactual": training.outcome.counterfactual}
-    judged = {
-        (at, name): training.judge(flat, np.arange(len(training.runs)), split)
-        for at, flat in kept.items()
-        for split, name in enumerate(SPLITS)
-        if at != "counterfactual" or name == "test"
-    }
+    outcome, judged = training.outcome, Judged()
+    for split, name in enumerate(SPLITS):
+        best = judged["best", name] = training.judge(outcome.best, np.arange(len(training.runs)), split)
+        judged["final", name] = _judge_others(training, outcome.final, best, split)
+    judged["counterfactual", "test"] = _judge_others(training, outcome.counterfactual, judged["best", "test"], 2)
     return [_result(training, lane, judged) for lane in range(len(training.runs))]
 
 
 Judged = dict[tuple[str, str], tuple[np.ndarray, np.ndarray]]
+
+
+def _judge_others(
+    training: Training, flat: Tensor, best: tuple[np.ndarray, np.ndarray], split: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """What other parameters are worth; a lane in which they are the best ones is not evaluated again."""
+    others = (flat != training.outcome.best).any(1)
+    losses, found = (values.copy() for values in best)
+    if bool(others.any()):
+        lanes = others.nonzero().flatten().cpu().numpy()
+        losses[lanes], found[lanes] = training.judge(flat[others], lanes, split)
+    return losses, found
 
 
 def _result(training: Training, lane: int, judged: Judged) -> RunResult:
