@@ -5,6 +5,7 @@ Fitted on the training labels: the mean, the class shares, the zero-inflated neg
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
 
 def with_baselines(problem: Problem) -> ProblemInfo:
     """The problem's description with loss and metrics of the constant predictor on every split, in float64."""
-    data = to_tensors(problem, torch.float64, torch.device("cpu"))
+    without = replace(problem, features=problem.features[:, :0], input_shape=())  # a constant does not look at them
+    data = to_tensors(without, torch.float64, torch.device("cpu"))
     constants = [constant_outputs(task, *train) for task, train in zip(problem.tasks, data.columns(data.splits[0]), strict=True)]
     found: dict[str, dict[str, dict[str, float | None]]] = {}
     for name, rows in zip(SPLITS, data.splits, strict=True):

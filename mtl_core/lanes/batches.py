@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from mtl_core.lanes.losses import Batch, Known
@@ -38,14 +38,19 @@ class Batches:
 
     def of(self, epoch: int) -> Iterator[Batch]:
         """Those of an epoch, counted from 1."""
-        place, step = self.rows.features.device, (epoch - 1) * self.steps
-        order = torch.stack([batch_order(seed, epoch, len(self.rows)) for seed in self.seeds]).to(place)
+        order, step = self._order(epoch), (epoch - 1) * self.steps
         even = len(self.rows) // self.size * self.size
         for rows in order[:, :even].unflatten(1, (-1, self.size)).split(self._at_once, 1):
             yield from self._block(rows, step)
             step += rows.shape[1]
         if even < len(self.rows):
             yield from self._block(order[:, even:].unsqueeze(1), step)
+
+    def _order(self, epoch: int) -> Int[Tensor, "seeds rows"]:
+        order = torch.empty(len(self.seeds), len(self.rows), dtype=torch.int32)
+        for mine, seed in zip(order, self.seeds, strict=True):
+            mine.copy_(batch_order(seed, epoch, len(self.rows)))
+        return order.to(self.rows.features.device)
 
     @property
     def _at_once(self) -> int:
@@ -60,7 +65,8 @@ class Batches:
         elements = member.sum(0) * count
         labels, known = elements.expand(len(rows), steps, -1), None
         if not train.complete:
-            known = Known(*(self._rows_of(part, rows).mT.contiguous() for part in (train.labels, train.output_labels)))
+            there = self._rows_of(train.valid, rows).mT.to(features.dtype).contiguous()
+            known = Known(there, there.index_select(2, train.element))
             labels = known.elements.sum(-1) @ member
         shares = labels / elements
         for n in range(steps):
@@ -68,7 +74,7 @@ class Batches:
             yield Batch(features[:, n], targets[:, n], labels[:, n], shares[:, n], some, self._keep(count, step + n))
 
     @staticmethod
-    def _rows_of(values: Float[Tensor, "all columns"], rows: Int[Tensor, "seeds steps rows"]) -> Tensor:
+    def _rows_of(values: Shaped[Tensor, "all columns"], rows: Int[Tensor, "seeds steps rows"]) -> Tensor:
         found: Tensor = values.index_select(0, rows.flatten()).unflatten(0, rows.shape)
         return found
 

@@ -20,4 +20,4 @@ def generator(seed: int, purpose: str, count: int = 0) -> Generator:
 
 def batch_order(seed: int, epoch: int, rows: int) -> Int[Tensor, " rows"]:
     """The order in which an epoch (counted from 1) visits the training rows; every arm of a seed sees the same."""
-    return torch.randperm(rows, generator=generator(seed, "batches", epoch))
+    return torch.randperm(rows, generator=generator(seed, "batches", epoch), dtype=torch.int32)  # in either width the same

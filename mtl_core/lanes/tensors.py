@@ -1,14 +1,19 @@
-"""A problem as tensors: features standardised and targets scaled by statistics of the training split only."""
+"""A problem as tensors: features standardised and targets scaled by statistics of the training split only.
+
+Arithmetic in float64, block by block of rows: a large table is never there in float64 a second time.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from itertools import accumulate, pairwise
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 if TYPE_CHECKING:
@@ -16,6 +21,9 @@ if TYPE_CHECKING:
     from mtl_core.specs import TaskSpec
 
 EVEN_ODDS = 0.5  # deviation of a mark that is 1 in half of the rows
+NUMBERS_AT_ONCE = 1 << 18  # of a block: 2 MiB of float64
+
+Fold = Callable[[np.ndarray], np.ndarray]  # [rows, columns] as [rows, channels, places], of which a channel has one mean
 
 
 @dataclass(frozen=True)
@@ -25,8 +33,7 @@ class Rows:
     features: Float[Tensor, "rows features"]
     targets: Float[Tensor, "rows columns"]  # 0 where there is no label
     valid: Bool[Tensor, "rows elements"]
-    labels: Float[Tensor, "rows elements"]  # the same as 1 and 0
-    output_labels: Float[Tensor, "rows outputs"]  # by output: a class or count label speaks for all of its outputs
+    element: Int[Tensor, " outputs"]  # of each output: a class or count label speaks for all outputs of its task
 
     def __len__(self) -> int:
         return len(self.features)
@@ -57,65 +64,100 @@ class Tensors:
         return list(rows.valid.split(self.elements, -1))
 
 
+class Standard(NamedTuple):
+    """What becomes 0 and what becomes 1 in each column."""
+
+    mean: Float[np.ndarray, " columns"]
+    scale: Float[np.ndarray, " columns"]
+
+    def of(self, block: Float[np.ndarray, "rows columns"]) -> Float[np.ndarray, "rows columns"]:
+        """Numbers in their original unit, standardised."""
+        scaled: np.ndarray = (block - self.mean) / self.scale
+        return scaled
+
+
 def to_tensors(problem: Problem, dtype: torch.dtype, device: torch.device) -> Tensors:
-    """Standardise, scale and move. Arithmetic in float64, then `dtype`."""
-    train = problem.split == 0
-    features = _standardised(np.asarray(problem.features, dtype=np.float64), train, problem.input_shape)
-    scales, values, labelled = [], [], []
-    for task in problem.tasks:
-        target = np.asarray(problem.targets[task.name], dtype=np.float64)
-        mean, scale = _scale(task, target[train])
-        known = np.isfinite(target)
-        scales.append(scale)
-        values.append(np.where(known, (target - mean) / scale, 0.0))
-        labelled.append(known[:, : task.elements])
-    targets, valid = np.concatenate(values, axis=1), np.concatenate(labelled, axis=1)
-    known_outputs = np.concatenate([by_output(task, mine) for task, mine in zip(problem.tasks, labelled, strict=True)], axis=1)
-
-    def tensor(values: np.ndarray) -> Tensor:
-        return torch.tensor(values, dtype=dtype, device=device)
-
-    def rows(split: int) -> Rows:
-        inside = problem.split == split
-        known = torch.tensor(valid[inside], device=device)
-        return Rows(tensor(features[inside]), tensor(targets[inside]), known, known.to(dtype), tensor(known_outputs[inside]))
-
-    elements = tuple(task.elements for task in problem.tasks)
-    membership = np.repeat(np.eye(len(elements)), elements, axis=0)
-    widths, outputs = tuple(task.width for task in problem.tasks), tuple(task.outputs for task in problem.tasks)
-    return Tensors((rows(0), rows(1), rows(2)), widths, elements, outputs, tensor(membership), tuple(scales))
+    """Standardise, scale and move."""
+    tasks = problem.tasks
+    places = [np.flatnonzero(problem.split == split) for split in range(3)]
+    features = _of_features(problem, places[0])
+    targets = [_of_target(task, problem.targets[task.name], places[0]) for task in tasks]
+    elements, outputs = tuple(task.elements for task in tasks), tuple(task.outputs for task in tasks)
+    first = accumulate(elements, initial=0)
+    by_output = [start + np.arange(task.outputs) // (task.outputs // task.elements) for task, start in zip(tasks, first)]  # noqa: B905
+    element = torch.from_numpy(np.concatenate(by_output)).to(device)
+    train, validation, test = (
+        Rows(inputs.to(device), wanted.to(device), valid.to(device), element)
+        for inputs, wanted, valid in (_rows(problem, mine, features, targets, dtype) for mine in places)
+    )
+    membership = torch.eye(len(tasks), dtype=dtype, device=device).repeat_interleave(torch.tensor(elements, device=device), 0)
+    scales = tuple(one.scale for one in targets)
+    return Tensors((train, validation, test), tuple(task.width for task in tasks), elements, outputs, membership, scales)
 
 
-def by_output(task: TaskSpec, elements: np.ndarray) -> np.ndarray:
-    """What is said of a task's loss elements, `[rows, elements]`, said of its outputs, `[rows, outputs]`."""
-    return np.repeat(elements, task.outputs // task.elements, axis=1)
+def _rows(
+    problem: Problem, places: np.ndarray, features: Standard, targets: list[Standard], dtype: torch.dtype
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Features, targets and valid of the rows at some places, on the CPU."""
+    inputs = torch.empty(len(places), problem.features.shape[1], dtype=dtype)
+    wanted = torch.empty(len(places), sum(task.width for task in problem.tasks), dtype=dtype)
+    valid = torch.empty(len(places), sum(task.elements for task in problem.tasks), dtype=torch.bool)
+    for rows, block in _blocks(problem.features, places):
+        inputs[rows] = torch.from_numpy(features.of(block))
+    columns = pairwise(accumulate((task.width for task in problem.tasks), initial=0))
+    elements = pairwise(accumulate((task.elements for task in problem.tasks), initial=0))
+    for task, standard, mine, own in zip(problem.tasks, targets, columns, elements, strict=True):
+        for rows, block in _blocks(problem.targets[task.name], places):
+            known = np.isfinite(block)
+            wanted[rows, slice(*mine)] = torch.from_numpy(np.where(known, standard.of(block), 0.0))
+            valid[rows, slice(*own)] = torch.from_numpy(known[:, : task.elements])
+    return inputs, wanted, valid
 
 
-def _standardised(features: np.ndarray, train: np.ndarray, input_shape: tuple[int, ...]) -> np.ndarray:
+def _blocks(values: np.ndarray, places: Int[np.ndarray, " rows"]) -> Iterator[tuple[slice, Float[np.ndarray, "some columns"]]]:
+    """The rows at some places in float64, some at a time: (which of the places, their rows)."""
+    some = max(1, NUMBERS_AT_ONCE // max(1, values.shape[1]))
+    for first in range(0, len(places), some):
+        yield slice(first, first + some), np.asarray(values[places[first : first + some]], dtype=np.float64)
+
+
+def _of_features(problem: Problem, train: Int[np.ndarray, " rows"]) -> Standard:
     """Mean 0 and deviation 1 by column; images and sequences by channel, over all their places. Columns of 0 and 1 are centred.
 
     Divided by its deviation, the mark of a level in one of 200 rows would be 14, and the model would learn those rows by heart.
     So all marks are divided by that of a level in half of the rows (Gelman, 2008, Scaling regression inputs).
     """
-    if input_shape:
-        columns = features.reshape(len(features), input_shape[0], -1)
-        mean, scale = columns[train].mean((0, 2))[:, None], columns[train].std((0, 2))[:, None]
-    else:
-        columns, mean, scale = features, features[train].mean(0), features[train].std(0)
-        scale[((columns[train] == 0) | (columns[train] == 1)).all(0)] = EVEN_ODDS
-    standard = (columns - mean) / np.where(scale > 1e-12 * np.maximum(np.abs(mean), 1e-300), scale, 1.0)
-    return np.asarray(standard.reshape(features.shape))
+    width, channels = problem.features.shape[1], (problem.input_shape or problem.features.shape[1:])[0]
+    places = width // max(1, channels)
+    mean, scale = _moments(problem.features, train, lambda block: block.reshape(len(block), channels, places))
+    if not problem.input_shape:
+        parts = (block for _, block in _blocks(problem.features, train))
+        marks = np.logical_and.reduce([((part == 0) | (part == 1)).all(0) for part in parts])
+        scale = np.where(marks, EVEN_ODDS, scale)
+    return Standard(np.repeat(mean, places), np.repeat(scale, places))
 
 
-def _scale(task: TaskSpec, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation by target column of a scaled regression task (of a map by channel); 0 and 1 for others."""
+def _of_target(task: TaskSpec, targets: np.ndarray, train: Int[np.ndarray, " rows"]) -> Standard:
+    """Mean and deviation by target column of a scaled regression task (of a map by channel); 0 and 1 for others."""
     width = targets.shape[1]
     if not task.is_regression or not task.scaled:
-        return np.zeros(width), np.ones(width)
-    columns = targets.reshape(-1, task.outputs_a_place) if task.grid else targets
-    seen = np.isfinite(columns)
-    count = np.maximum(seen.sum(0), 1)
-    mean = np.where(seen, columns, 0.0).sum(0) / count
-    scale = np.sqrt((np.where(seen, columns - mean, 0.0) ** 2).sum(0) / count)
-    scale = np.where(scale > 1e-12 * np.maximum(np.abs(mean), 1e-300), scale, 1.0)
-    return np.tile(mean, task.places), np.tile(scale, task.places)
+        return Standard(np.zeros(width), np.ones(width))
+    channels = task.outputs_a_place if task.grid else width
+    mean, scale = _moments(targets, train, lambda block: block.reshape(len(block), -1, channels).swapaxes(1, 2))
+    return Standard(np.tile(mean, task.places), np.tile(scale, task.places))
+
+
+def _moments(values: np.ndarray, train: np.ndarray, fold: Fold) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation of each channel over what is known of it; 1 for the deviation of a constant."""
+    count, total, squares = (np.zeros(fold(values[:1]).shape[1]) for _ in range(3))
+    for _, block in _blocks(values, train):
+        part = fold(block)
+        known = np.isfinite(part)
+        count += known.sum((0, 2))
+        total += np.where(known, part, 0.0).sum((0, 2))
+    mean = total / np.maximum(count, 1)
+    for _, block in _blocks(values, train):
+        part = fold(block)
+        squares += (np.where(np.isfinite(part), part - mean[:, None], 0.0) ** 2).sum((0, 2))
+    scale = np.sqrt(squares / np.maximum(count, 1))
+    return mean, np.where(scale > 1e-12 * np.maximum(np.abs(mean), 1e-300), scale, 1.0)
