@@ -14,7 +14,7 @@ from mtl_core.store import Claim, Store
 
 logger = logging.getLogger(__name__)
 
-LOADING_BEATS, LOADING_SECONDS = 300, 2.0  # so long may a batch take to load before it is taken for stuck
+BEATS, BEAT_SECONDS = 300, 2.0  # so long may a batch take to load, or to be judged, before it is taken for stuck
 
 
 def attend(store: Store, claim: Claim, trainer: Trainer) -> Generator[None, None, None]:
@@ -38,7 +38,7 @@ def attend(store: Store, claim: Claim, trainer: Trainer) -> Generator[None, None
 
 
 def _train(store: Store, claim: Claim, trainer: Trainer) -> Generator[None, None, None]:
-    with _kept_while_loading(store, claim):
+    with _kept_meanwhile(store, claim):
         problem = trainer.load(claim.runs[0].data, store.get_table)
         training = trainer.train(problem, claim.runs, claim.device, claim.checkpoint)
     store.queue.begin(claim, training.channels, versions(training.device))
@@ -59,7 +59,9 @@ def _train(store: Store, claim: Claim, trainer: Trainer) -> Generator[None, None
 
 def _give_back(store: Store, claim: Claim, journal: Journal, training: Training, *, unfinished: bool) -> None:
     journal.close(unfinished=unfinished)
-    store.queue.finish(claim, training.results())
+    with _kept_meanwhile(store, claim):  # on a million rows they take minutes
+        results = training.results()
+    store.queue.finish(claim, results)
     logger.info("Batch %s of %s lanes: %s.", claim.batch, len(claim.runs), "given back" if unfinished else "done")
 
 
@@ -69,13 +71,13 @@ def _fail(store: Store, claim: Claim, sentence: str) -> None:
 
 
 @contextmanager
-def _kept_while_loading(store: Store, claim: Claim) -> Iterator[None]:
+def _kept_meanwhile(store: Store, claim: Claim) -> Iterator[None]:
     """Beats beside work that cannot breathe."""
     done = threading.Event()
 
     def beat() -> None:
-        for _ in range(LOADING_BEATS):
-            if done.wait(LOADING_SECONDS):
+        for _ in range(BEATS):
+            if done.wait(BEAT_SECONDS):
                 return
             try:
                 store.queue.heartbeat(claim)

@@ -15,7 +15,7 @@ from mtl_core.runner.trainer import Trainer, real
 from mtl_core.specs import ExperimentSpec
 from mtl_core.store import Progress, Store, open_store
 
-REPORT_SECONDS = 0.1
+REPORT_SECONDS = 0.25  # a report asks the store, which takes milliseconds
 
 
 def run(

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 COMMIT_SECONDS = 0.05  # faster epochs share a commit
 STOP_SECONDS = 0.2  # how often to look whether the batch is to stop
 CHECKPOINT_SECONDS = 2.0
-CHECKPOINT_SHARE = 0.05  # of the time may go into checkpoints: large ones are kept less often
+CHECKPOINT_SHARE = 0.01  # of the time may go into checkpoints: large ones are kept less often
 
 
 class Resumable(Protocol):

@@ -17,7 +17,8 @@ from store_fakes import EPOCHS, LANES, FakeTraining, begin, experiment, submit, 
 
 from mtl_core import runner
 from mtl_core.errors import DeviceError, SpecError, TableError
-from mtl_core.runner import here
+from mtl_core.records import RunResult
+from mtl_core.runner import attending, here
 from mtl_core.runner.trainer import real, remembering
 from mtl_core.specs import ExperimentSpec, parse_experiment
 from mtl_core.store import Store
@@ -234,6 +235,22 @@ def test_a_worker_that_lost_its_batch_writes_nothing_and_goes_on(store: Store) -
     runner.work(store, store.workers.register("process"), once=True, trainer=trainer(Slow))
     assert [row.id for row in store.experiments()] == [other]
     assert store.progress(other).state == "done"
+
+
+def test_a_batch_is_kept_while_its_results_are_being_found(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    beaten = threading.Event()
+
+    class Judged(FakeTraining):
+        def results(self) -> list[RunResult]:
+            beaten.clear()
+            assert beaten.wait(10), "nobody says that the batch is in hand"
+            return super().results()
+
+    monkeypatch.setattr(attending, "BEAT_SECONDS", 0.02)
+    monkeypatch.setattr(store.queue, "heartbeat", lambda claim: beaten.set())
+    found = submit(store, experiment())
+    runner.work(store, store.workers.register("process"), once=True, trainer=trainer(Judged))
+    assert store.progress(found).state == "done"
 
 
 def test_the_problem_loaded_last_is_not_loaded_again() -> None:
