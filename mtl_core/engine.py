@@ -204,10 +204,11 @@ class Training:
 
     def _retire(self, seats: np.ndarray) -> None:
         """Take out the lanes that have ended."""
+        may_stop = self.schedule.is_last(self.epoch)
         for seat in seats:
             if self.outcome.status[seat] != "running":
                 continue
-            stop = self.runs[seat].selection.stop if self.schedule.is_last(self.epoch) else None
+            stop = self.runs[seat].selection.stop if may_stop else None
             if why := self.watch.stops(seat, stop, self.labelled[1][seat]):
                 self.outcome.end(int(seat), "done", f"stopped early at epoch {self.epoch} ({why})", self.epoch, self.steps)
             elif self.epoch == self.epochs:
