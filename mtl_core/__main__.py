@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from mtl_core import __version__
+from mtl_core.cores import set_threads
 from mtl_core.errors import MTLError, UserError, unknown
 
 if TYPE_CHECKING:
@@ -35,6 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="replace")  # a terminal that cannot show a letter is no reason to fail
     try:
         options = _parser().parse_args(arguments)
+        if hasattr(options, "threads"):
+            set_threads(options.threads)
         code: int = options.command(options)
         sys.stdout.flush()
     except MTLError as error:
@@ -176,7 +179,7 @@ def _bench(options: argparse.Namespace) -> int:
 def _worker(options: argparse.Namespace) -> int:
     from mtl_core import jobs
 
-    jobs.worker_main(options.store, options.id)
+    jobs.worker_main(options.store, options.id, experiment=options.experiment)
     return 0
 
 
@@ -200,7 +203,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="python -m mtl_core", description="Compare learned and fixed task weights for multi-task training.")
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    _add_run(commands)
+    run = _add_run(commands)
     inspect = commands.add_parser(
         "inspect", help="what is understood of a table: features, targets, kinds, associations, warnings"
     )
@@ -221,11 +224,14 @@ def _parser() -> argparse.ArgumentParser:
         command.set_defaults(command=function)
     worker.add_argument("--store", metavar="URL", help="default: MTL_STORE_URL, else a file in the user's data directory")
     worker.add_argument("--id", help=argparse.SUPPRESS)  # the name under which the app has announced it
+    worker.add_argument("--experiment", help=argparse.SUPPRESS)  # of a run that it helps
+    for command in (run, worker):
+        command.add_argument("--threads", metavar="N", help="of each process: a number or auto; default: MTL_THREADS, else 1")
     worker.set_defaults(command=_worker)
     return parser
 
 
-def _add_run(commands: Any) -> None:
+def _add_run(commands: Any) -> Any:
     run = commands.add_parser("run", help="train a comparison, print it, write record.json, history.csv, metrics.csv")
     run.add_argument("experiment", type=Path, metavar="EXPERIMENT.yaml")
     run.add_argument("--out", type=_folder, metavar="DIR", help="where to write; default: out/NAME-ID")
@@ -235,6 +241,7 @@ def _add_run(commands: Any) -> None:
     )
     run.add_argument("--json", action="store_true", help="print the record as JSON and nothing else")
     run.set_defaults(command=_run)
+    return run
 
 
 if __name__ == "__main__":

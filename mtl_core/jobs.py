@@ -4,7 +4,7 @@ A worker outlives the app's reloads and restarts. Started by an app, it ends by 
 it has had nothing to do for a minute and no app process that wanted it lives any more. Started by hand
 (`python -m mtl_core worker`) it runs until it is told to end. SIGTERM and Ctrl-C give the batch back with its checkpoint.
 
-`MTL_WORKERS` says how many there are: 2 by default, 1 on a machine with one core, 0 for none.
+How many there are, and with how many threads: `mtl_core/cores.py`.
 """
 
 from __future__ import annotations
@@ -18,10 +18,9 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import platformdirs
-
-from mtl_core.errors import SpecError
+from mtl_core.cores import wanted_threads, wanted_workers
 from mtl_core.runner import Trainer, work
+from mtl_core.runner.starting import start_worker
 from mtl_core.runner.trainer import real
 from mtl_core.store import Store, Worker, open_store, processes
 
@@ -31,20 +30,8 @@ LINGER_SECONDS = 60.0  # without work and without an app
 LINGER_LOOKS = 5.0  # seconds between two looks for an app
 STUCK_SECONDS = 120.0  # a local worker that trains without a heartbeat for so long is replaced
 APP_BEAT_SECONDS = 10.0
-LOGS_KEPT = 20
-ONE_THREAD = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 _children: dict[str, list[subprocess.Popen[bytes]]] = {}  # by store; reaped as they end
-
-
-def wanted_workers() -> int:
-    """`MTL_WORKERS`, else one per core up to two. Raises SpecError."""
-    text = os.environ.get("MTL_WORKERS", "").strip()
-    if not text:
-        return min(2, os.cpu_count() or 1)
-    if not text.isdecimal() or int(text) > 64:
-        raise SpecError(f"MTL_WORKERS is a number from 0 to 64, not {text!r}.")
-    return int(text)
 
 
 def ensure_workers(store: Store, count: int | None = None, command: Sequence[str] | None = None) -> list[str]:
@@ -54,6 +41,7 @@ def ensure_workers(store: Store, count: int | None = None, command: Sequence[str
     """
     children = _children[store.url] = [child for child in _children.get(store.url, []) if child.poll() is None]
     count = wanted_workers() if count is None else count
+    wanted_threads()  # a mistake in it is told here, not in the log of a worker
     living = store.workers.live()
     _sign_in(store, living)
     _replace_stuck(living)
@@ -61,7 +49,7 @@ def ensure_workers(store: Store, count: int | None = None, command: Sequence[str
     if sum(one.kind == "process" and one.host == host for one in living) >= count:
         return []
     names = store.workers.reserve(count)
-    children.extend(_start(store, name, command) for name in names)
+    children.extend(start_worker(store, name, command) for name in names)
     return names
 
 
@@ -74,18 +62,28 @@ def dismiss_workers(store: Store) -> None:
             os.kill(one.pid, signal.SIGTERM)
 
 
-def worker_main(store_url: str | None = None, worker: str | None = None, trainer: Trainer | None = None) -> None:
-    """A worker process: warm up, then train until there is a reason to leave. `worker`: the name it was started under."""
+def worker_main(
+    store_url: str | None = None, worker: str | None = None, trainer: Trainer | None = None, experiment: str | None = None
+) -> None:
+    """A worker process: warm up, then train until there is a reason to leave. `worker`: the name it was started under.
+
+    experiment: train its batches only, at once, and leave when none is left or whoever started this process has ended.
+    """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr, force=True)
     told = _told_to_leave()
+    parent = os.getppid()
     store = open_store(store_url)
-    name = store.workers.register("process", worker)
+    name = store.workers.register("process" if experiment is None else "inline", worker)
     logger.info("Worker %s of %s, process %s.", name, store.file or "the server", os.getpid())
     trainer = trainer or real()
+    leave = _leave(store, told, lingers=worker is not None)
+    if experiment is not None:
+        leave = lambda _idle: bool(told) or os.getppid() != parent or not _present(store)  # noqa: E731
     with trainer.threads():
-        _warm(trainer)
+        if experiment is None:
+            _warm(trainer)
         store.workers.beat(name, "idle", trainer.device("auto"))
-        work(store, name, trainer=trainer, leave=_leave(store, told, lingers=worker is not None))
+        work(store, name, experiment=experiment, trainer=trainer, leave=leave)
     if _present(store):
         store.workers.retire(name)
     store.close()
@@ -116,26 +114,6 @@ def _replace_stuck(living: list[Worker]) -> None:
         if one.kind == "process" and one.state == "training" and silent and processes.alive(one.host, one.pid, one.birth):
             logger.error("Worker %s (process %s) is stuck and is replaced.", one.id, one.pid)
             os.kill(one.pid, getattr(signal, "SIGKILL", signal.SIGTERM))
-
-
-def _start(store: Store, name: str, command: Sequence[str] | None) -> subprocess.Popen[bytes]:
-    """The store's address goes by the environment, where a password in it is not seen by others."""
-    root = str(Path(__file__).parent.parent)
-    path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
-    environment = {**os.environ, **ONE_THREAD, "MTL_STORE_URL": store.url, "PYTHONPATH": path}
-    words = [*(command or (sys.executable, "-m", "mtl_core", "worker")), "--id", name]
-    with _log(store, name).open("ab") as log:
-        return subprocess.Popen(  # noqa: S603  (our own command)
-            words, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
-        )
-
-
-def _log(store: Store, name: str) -> Path:
-    folder = store.file.parent / "logs" if store.file else Path(platformdirs.user_log_dir("mtl-lanes"))
-    folder.mkdir(parents=True, exist_ok=True)
-    for old in sorted(folder.glob("worker-*.log"), key=lambda path: path.stat().st_mtime)[:-LOGS_KEPT]:
-        old.unlink(missing_ok=True)
-    return folder / f"worker-{name}.log"
 
 
 def _told_to_leave() -> list[int]:

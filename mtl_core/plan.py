@@ -1,11 +1,20 @@
-"""From runs to batches: which lanes train together."""
+"""From runs to batches: which lanes train together, and how they are shared among those who train.
+
+One batch is cheapest, since a step's fixed time is paid once. But a batch is one process's work: with several workers a comparison
+is cut into batches that take about equally long, where that ends sooner by the estimate of `durations.py`. Cuts are tried between
+schemes, since a scheme's arithmetic runs once for all its lanes in a batch, and between seeds, since lanes of one seed share their
+minibatches. A run's numbers do not depend on the lanes beside it, beyond the last digits of float32.
+"""
 
 from __future__ import annotations
 
-import itertools
+import heapq
 import math
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import accumulate, groupby, pairwise
 
+from mtl_core.durations import batch_seconds, lane_seconds, scheme_seconds, trunk_parameters
 from mtl_core.schemes import SCHEMES
 from mtl_core.specs import RunSpec
 
@@ -13,17 +22,35 @@ MAX_LANES = 256
 MAX_PARAMETERS = 25_000_000  # of a batch
 BY_AUTOGRAD = 4  # lanes of a batch of convolutions: more gain nothing, and several workers share small batches
 NUMBERS_A_PARAMETER = 13  # that training holds; a checkpoint has 6
+WASTE = 0.1  # a second of anybody's work counts as so many seconds of waiting
+WORTH = 0.8  # of the price: a cut that saves less is not made
+ALONE = (0.0,)
+
+Batches = list[list[RunSpec]]
 
 
-def plan(runs: Iterable[RunSpec], *, features: int = 1, tasks: int = 1, max_lanes: int = MAX_LANES) -> list[list[RunSpec]]:
+def plan(
+    runs: Iterable[RunSpec],
+    *,
+    features: int = 1,
+    tasks: int = 1,
+    rows: int = 0,
+    free: Sequence[float] = ALONE,
+    max_lanes: int = MAX_LANES,
+) -> Batches:
     """Batches of runs that share data, model shape and schedule; a run that is named twice is planned once.
 
-    Lanes of one seed stay together, since they share their minibatches, and the batches of one shape are about equal.
+    rows: of the training split. free: in how many seconds each of those who train can begin.
     """
     shapes: dict[tuple[str, ...], dict[str, RunSpec]] = {}
     for run in runs:
         shapes.setdefault(_shape(run), {}).setdefault(run.id, run)
-    return [batch for alike in shapes.values() for batch in _split(list(alike.values()), features, tasks, max_lanes)]
+    batches = []
+    for alike in shapes.values():
+        members = list(alike.values())
+        most = _most(members, features, tasks, max_lanes)
+        batches += _shared(members, most, lambda batch: batch_seconds(batch, features, rows), features, free)
+    return batches
 
 
 def _shape(run: RunSpec) -> tuple[str, ...]:
@@ -31,25 +58,78 @@ def _shape(run: RunSpec) -> tuple[str, ...]:
     return run.data.canonical(), shared.canonical()
 
 
-def _split(runs: list[RunSpec], features: int, tasks: int, max_lanes: int) -> list[list[RunSpec]]:
+def _most(runs: list[RunSpec], features: int, tasks: int, max_lanes: int) -> int:
+    """Lanes of a batch that memory allows."""
     numbers = NUMBERS_A_PARAMETER + max(_tracked(run, tasks) for run in runs)
     if runs[0].training.trunk in ("conv", "module"):
         max_lanes = min(max_lanes, BY_AUTOGRAD)
-    most = max(1, min(max_lanes, MAX_PARAMETERS * NUMBERS_A_PARAMETER // (numbers * _parameters(runs[0], features))))
-    count = math.ceil(len(runs) / most)
-    if count == 1:
-        return [runs]
-    by_seed = sorted(runs, key=lambda run: run.seed)  # stable: arms keep their order
-    bounds = [len(runs) * part // count for part in range(count + 1)]
-    return [by_seed[start:end] for start, end in itertools.pairwise(bounds)]
-
-
-def _parameters(run: RunSpec, features: int) -> int:
-    """Of the trunk of one lane; heads are small beside it."""
-    widths = (features, *(run.training.hidden or ()))
-    return max(1, sum(before * after + after for before, after in itertools.pairwise(widths)))
+    return max(1, min(max_lanes, MAX_PARAMETERS * NUMBERS_A_PARAMETER // (numbers * trunk_parameters(runs[0], features))))
 
 
 def _tracked(run: RunSpec, tasks: int) -> int:
     """Further numbers a parameter: a gradient of every task, and for some schemes as many that they keep."""
     return {"gradient-based": tasks, "full-Jacobian": 4 * tasks}.get(SCHEMES[run.arm.scheme].family, 0)
+
+
+def _shared(
+    runs: list[RunSpec], most: int, seconds: Callable[[list[RunSpec]], float], features: int, free: Sequence[float]
+) -> Batches:
+    """As few batches as memory allows, or the cut with the lowest price, longest first, if that is worth it."""
+
+    def price(batches: Batches) -> float:
+        times = [seconds(batch) for batch in batches]
+        return _end(times, free) + WASTE * sum(times)
+
+    fewest = _evenly(runs, math.ceil(len(runs) / most))
+    cuts = [cut for cut in _cuts(runs, len(fewest), len(free), features) if max(map(len, cut)) <= most]
+    best = min(cuts, key=price, default=fewest)
+    return sorted(best, key=seconds, reverse=True) if price(best) <= WORTH * price(fewest) else fewest
+
+
+def _evenly(runs: list[RunSpec], count: int) -> Batches:
+    """Equally many lanes, the arms of a seed together."""
+    if count == 1:
+        return [runs]
+    by_seed = sorted(runs, key=lambda run: run.seed)  # stable: arms keep their order
+    bounds = [len(runs) * part // count for part in range(count + 1)]
+    return [by_seed[start:end] for start, end in pairwise(bounds)]
+
+
+def _cuts(runs: list[RunSpec], fewest: int, workers: int, features: int) -> Iterator[Batches]:
+    """Every way to cut that is tried: none for a single worker."""
+    by_seed = sorted(runs, key=lambda run: run.seed)
+    by_scheme = sorted(by_seed, key=lambda run: (lane_seconds(run, features), run.arm.scheme))
+    for count in range(max(2, fewest), max(fewest, workers) + workers) if workers > 1 else ():
+        yield _by_cost(by_seed, count, features)
+        if all(run.selection.scale != "single_task" for run in runs):  # whose references every batch trains for all its seeds
+            yield _by_cost(by_scheme, count, features)
+            yield _whole_schemes(by_scheme, count, features)
+
+
+def _by_cost(order: list[RunSpec], count: int, features: int) -> Batches:
+    """The runs in this order, cut into parts that cost about the same."""
+    sharing = Counter(run.arm.scheme for run in order)
+    costs = [lane_seconds(run, features) + scheme_seconds(run.arm.scheme) / sharing[run.arm.scheme] for run in order]
+    ends = list(accumulate(costs))
+    parts: Batches = [[] for _ in range(count)]
+    for run, cost, end in zip(order, costs, ends, strict=True):
+        parts[min(count - 1, int(count * (end - cost / 2) / ends[-1]))].append(run)
+    return [part for part in parts if part]
+
+
+def _whole_schemes(by_scheme: list[RunSpec], count: int, features: int) -> Batches:
+    """No scheme in two parts: the dearest first, each to the part that has cost least so far."""
+    parts: list[tuple[float, int, list[RunSpec]]] = [(0.0, place, []) for place in range(count)]
+    for _, group in groupby(reversed(by_scheme), key=lambda run: run.arm.scheme):
+        lanes = list(group)
+        cost, place, part = parts[0]
+        more = scheme_seconds(lanes[0].arm.scheme) + sum(lane_seconds(run, features) for run in lanes)
+        heapq.heapreplace(parts, (cost + more, place, part + lanes[::-1]))
+    return [part for _, _, part in parts if part]
+
+
+def _end(seconds: list[float], free: Sequence[float]) -> float:
+    """When the last batch ends, if whoever is free takes the longest that is left."""
+    workers = list(free)
+    heapq.heapify(workers)
+    return max(heapq.heapreplace(workers, workers[0] + one) + one for one in sorted(seconds, reverse=True))

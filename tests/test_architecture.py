@@ -14,12 +14,12 @@ ROOT = Path(__file__).parent.parent
 CORE = ROOT / "mtl_core"
 
 LAYERS: tuple[tuple[str, ...], ...] = (  # a module may import its own layer and those above it in this list
-    ("errors", "deferred", "devices", "landscape", "own"),
+    ("errors", "deferred", "devices", "landscape", "own", "cores"),
     ("schemes",),
     ("fields", "specs", "links", "experiment_file"),
     ("problem", "records", "schedule", "shapes", "resolving", "detection", "tasks", "metrics", "data"),
     ("selection", "lanes", "modules", "baselines"),
-    ("plan", "engine", "store"),
+    ("plan", "durations", "engine", "store"),
     ("analysis", "export", "listing", "code", "lab", "plane", "calculator", "chooser"),
     ("runner", "jobs", "bench", "recorded"),
     ("api", "__init__", "__main__"),

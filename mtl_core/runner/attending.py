@@ -40,8 +40,9 @@ def attend(store: Store, claim: Claim, trainer: Trainer) -> Generator[None, None
 def _train(store: Store, claim: Claim, trainer: Trainer) -> Generator[None, None, None]:
     with _kept_meanwhile(store, claim):
         problem = trainer.load(claim.runs[0].data, store.get_table)
+        threads = trainer.tune(problem, claim.runs, sum(store.queue.load()))
         training = trainer.train(problem, claim.runs, claim.device, claim.checkpoint)
-    store.queue.begin(claim, training.channels, versions(training.device))
+    store.queue.begin(claim, training.channels, versions(training.device, threads))
     journal = Journal(store.queue, claim, training)
     unfinished = True
     with suppress(GeneratorExit):  # closed: give back what there is

@@ -1,4 +1,4 @@
-"""Train an experiment in the calling process, beside whatever workers there are."""
+"""Train an experiment in the calling process, beside whatever workers there are, with helpers where the work is long."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import time
 from collections.abc import Generator, Iterator
 from contextlib import suppress
 
+from mtl_core.cores import wanted_threads
 from mtl_core.errors import UserError
 from mtl_core.records import Comparison
 from mtl_core.runner.attending import attend
+from mtl_core.runner.helpers import Helpers, crew
 from mtl_core.runner.interrupts import interrupts_wait
 from mtl_core.runner.submitting import submit
 from mtl_core.runner.trainer import Trainer, real
@@ -39,21 +41,25 @@ def run_iter(
     """
     trainer = trainer or real()
     chosen = experiment.model_copy(update={"device": device or experiment.device})
-    trainer.device(chosen.device)
-    experiment_id = submit(store, chosen)
+    free = crew(store, chosen, trainer.device(chosen.device))
+    wanted_threads()  # a mistake in it is told before anything is trained
+    experiment_id = submit(store, chosen, free)
     worker = store.workers.register("inline", state="training")
+    helpers = Helpers(store, experiment_id, sum(one > 0 for one in free))
     try:
         with trainer.threads():
-            yield from _train_here(store, experiment_id, worker, trainer)
+            yield from _train_here(store, experiment_id, worker, trainer, helpers)
     except BaseException:
         store.workers.retire(worker)
         _stop(store, experiment_id)  # what this process still held is nobody's now
         raise
+    finally:
+        helpers.end()
     store.workers.retire(worker)
     yield store.progress(experiment_id)
 
 
-def _train_here(store: Store, experiment_id: str, worker: str, trainer: Trainer) -> Iterator[Progress]:
+def _train_here(store: Store, experiment_id: str, worker: str, trainer: Trainer, helpers: Helpers) -> Iterator[Progress]:
     held: Generator[None, None, None] | None = None
     try:
         while (progress := store.progress(experiment_id)).active:
@@ -63,7 +69,7 @@ def _train_here(store: Store, experiment_id: str, worker: str, trainer: Trainer)
                 time.sleep(REPORT_SECONDS)
                 continue
             held = attend(store, claim, trainer)
-            yield from _reports(store, experiment_id, held)
+            yield from _reports(store, experiment_id, held, helpers)
     except BaseException:  # Ctrl-C, or nobody asks any more
         _stop(store, experiment_id)
         if held is not None:
@@ -76,7 +82,7 @@ def _stop(store: Store, experiment_id: str) -> None:
         store.stop(experiment_id)
 
 
-def _reports(store: Store, experiment_id: str, held: Generator[None, None, None]) -> Iterator[Progress]:
+def _reports(store: Store, experiment_id: str, held: Generator[None, None, None], helpers: Helpers) -> Iterator[Progress]:
     reported = time.monotonic()
     while True:
         with interrupts_wait():
@@ -84,6 +90,7 @@ def _reports(store: Store, experiment_id: str, held: Generator[None, None, None]
                 return
         if time.monotonic() - reported >= REPORT_SECONDS:
             yield store.progress(experiment_id)
+            helpers.look()
             reported = time.monotonic()
 
 

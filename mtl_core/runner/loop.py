@@ -23,10 +23,14 @@ def work(
     worker: str,
     *,
     once: bool = False,
+    experiment: str | None = None,
     trainer: Trainer | None = None,
     leave: Callable[[float], bool] | None = None,
 ) -> None:
-    """Train what is queued, batch after batch, until `leave(seconds without work)`; with `once`, until the queue is empty."""
+    """Train what is queued, batch after batch, until `leave(seconds without work)`; with `once`, until the queue is empty.
+
+    experiment: only its batches, until none is left.
+    """
     trainer = remembering(trainer or real())
     busy = beaten = time.monotonic()
     leave = leave or _never
@@ -35,11 +39,11 @@ def work(
             if time.monotonic() - beaten > BEAT_SECONDS:
                 store.workers.beat(worker, "idle")
                 beaten = time.monotonic()
-            claim = store.queue.claim(worker)
+            claim = store.queue.claim(worker, experiment)
             if claim is not None:
                 _train(store, claim, trainer, leave)
                 busy = time.monotonic()
-            elif once:
+            elif once or experiment is not None:
                 return
             else:
                 time.sleep(POLL_SECONDS)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from mtl_core import data
 from mtl_core.plan import plan
 from mtl_core.problem import Problem, problem_info
@@ -22,8 +24,21 @@ def prepare(store: Store, experiment: ExperimentSpec) -> tuple[ExperimentSpec, P
     return resolve(experiment.model_copy(update={"data": pinned}), problem), problem
 
 
-def submit(store: Store, experiment: ExperimentSpec) -> str:
-    """Keep an experiment and queue those of its runs that nobody has trained; returns its id. Raises UserError."""
+def submit(store: Store, experiment: ExperimentSpec, free: Sequence[float] | None = None) -> str:
+    """Keep an experiment and queue those of its runs that nobody has trained; returns its id. Raises UserError.
+
+    free: in how many seconds each of those who will train can begin; None: the store's workers, now.
+    """
     spec, problem = prepare(store, experiment)
-    batches = plan(spec.runs().values(), features=problem.features.shape[1], tasks=len(problem.tasks))
+    sizes = {"features": problem.features.shape[1], "tasks": len(problem.tasks), "rows": problem.rows(0)}
+    batches = plan(spec.runs().values(), **sizes, free=free or (0.0,) * max(1, sharing(store, spec)))
     return store.submit(spec, problem_info(problem), batches)
+
+
+def sharing(store: Store, experiment: ExperimentSpec) -> int:
+    """How many of the store's worker processes can share an experiment: none if a single device is to train all of it."""
+    present = [one for one in store.workers.live() if one.kind == "process"]
+    accelerated = any(one.device not in ("", "cpu") for one in present)
+    if experiment.training.trunk == "module":  # only the process that made the module can train it
+        return 0
+    return 0 if experiment.device not in ("auto", "cpu") or (experiment.device == "auto" and accelerated) else len(present)

@@ -6,7 +6,7 @@ import importlib.metadata
 import os
 import platform
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from typing import NamedTuple, Protocol
 
 from mtl_core import __version__
@@ -49,6 +49,7 @@ class Trainer(NamedTuple):
     device: Callable[[str], str]  # what a device's name means here; raises DeviceError
     warm: Callable[[], None]  # pay for what only the first training costs
     threads: Callable[[], AbstractContextManager[None]]  # while training
+    tune: Callable[[Problem, Sequence[RunSpec], int], int] = lambda *_: 1  # threads for a batch, among so many unfinished ones
 
 
 def real() -> Trainer:
@@ -56,6 +57,7 @@ def real() -> Trainer:
     from mtl_core import data, engine
     from mtl_core.baselines import with_baselines
     from mtl_core.devices import choose_device
+    from mtl_core.runner.threads import few_threads, set_threads
 
     return Trainer(
         load=data.load,
@@ -63,7 +65,8 @@ def real() -> Trainer:
         describe=with_baselines,
         device=lambda name: choose_device(name).type,
         warm=_rehearse,
-        threads=_one_thread,
+        threads=few_threads,
+        tune=set_threads,
     )
 
 
@@ -83,23 +86,7 @@ def _rehearse() -> None:
     with_baselines(problem)
 
 
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Two spinning threads on shared cores are many times slower than one, and sums would depend on their number."""
-    import torch
-
-    from mtl_core.lanes.memory import keep_freed_memory
-
-    keep_freed_memory()
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-def versions(device: str) -> dict[str, str]:
+def versions(device: str, threads: int) -> dict[str, str]:
     """What a batch is trained with, for the record."""
     return {
         "mtl_core": __version__,
@@ -107,6 +94,7 @@ def versions(device: str) -> dict[str, str]:
         **{name: importlib.metadata.version(name) for name in ("torch", "numpy")},
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
         "device": device,
+        "threads": str(threads),
     }
 
 

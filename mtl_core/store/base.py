@@ -142,6 +142,9 @@ class Queue(Protocol):
         when its lease has run out. With an experiment: only batches with one of its runs.
         """
 
+    def load(self, experiment_id: str | None = None) -> tuple[int, int]:
+        """How many batches wait, and how many are held; of one experiment if it is named."""
+
     def begin(self, claim: Claim, channels: Sequence[Channel], versions: Mapping[str, str]) -> None:
         """Say what the batch records and what it trains with. Raises LeaseLost."""
 

@@ -6,8 +6,9 @@ import json
 import logging
 import zlib
 from collections.abc import Mapping, Sequence
+from typing import Any
 
-from sqlalchemy import Connection, case, delete, insert, select, update
+from sqlalchemy import Connection, Select, case, delete, insert, select, update
 
 from mtl_core.errors import LeaseLost
 from mtl_core.own import is_known
@@ -43,6 +44,12 @@ class SqlQueue:
                     token = take(connection, batch, worker, self._database.clock())
                     return _claim(connection, batch, token, worker)
         return None
+
+    def load(self, experiment_id: str | None = None) -> tuple[int, int]:
+        """How many batches wait, and how many are held."""
+        with self._database.read() as connection:
+            states = [row.state for row in connection.execute(_open(experiment_id)).all()]
+        return states.count("queued"), states.count("running")
 
     def begin(self, claim: Claim, channels: Sequence[Channel], versions: Mapping[str, str]) -> None:
         """Say what the batch records and what it trains with."""
@@ -106,13 +113,18 @@ class SqlQueue:
             give_up(connection, claim.batch, epoch, sentence)
 
     def _next(self, connection: Connection, experiment_id: str | None) -> Record | None:
-        query = in_hand()
-        if experiment_id is not None:
-            mine = select(runs.c.batch).join(members, members.c.run == runs.c.id)
-            query = query.where(batches.c.id.in_(mine.where(members.c.experiment == experiment_id)))
         now = self._database.clock()
-        waiting = (row for row in connection.execute(query).all() if row.state == "queued" or dead(row, now))
+        waiting = (row for row in connection.execute(_open(experiment_id)).all() if row.state == "queued" or dead(row, now))
         return next((row for row in waiting if _can_train(connection, row)), None)
+
+
+def _open(experiment_id: str | None) -> Select[Any]:
+    """Batches that are queued or held; of one experiment if it is named."""
+    query = in_hand()
+    if experiment_id is None:
+        return query
+    mine = select(runs.c.batch).join(members, members.c.run == runs.c.id)
+    return query.where(batches.c.id.in_(mine.where(members.c.experiment == experiment_id)))
 
 
 def _can_train(connection: Connection, batch: Record) -> bool:

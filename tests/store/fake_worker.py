@@ -1,4 +1,4 @@
-"""A worker process whose training costs nothing: `fake_worker.py [--pace] --id NAME`; the store is MTL_STORE_URL.
+"""A worker process whose training costs nothing: `fake_worker.py [--pace] --id NAME [--experiment ID]`; the store is MTL_STORE_URL.
 
 With --pace an epoch takes about a hundredth of a second.
 """
@@ -26,5 +26,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("--pace", action="store_true")
     parser.add_argument("--id")
+    parser.add_argument("--experiment")
     options = parser.parse_args()
-    worker_main(None, options.id, trainer(Paced if options.pace else FakeTraining))
+    worker_main(None, options.id, trainer(Paced if options.pace else FakeTraining), options.experiment)

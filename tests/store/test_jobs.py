@@ -15,6 +15,7 @@ from store_fakes import Clock, experiment, submit
 
 from mtl_core import jobs
 from mtl_core.errors import SpecError
+from mtl_core.runner import starting
 from mtl_core.store import Store, Worker, processes
 from mtl_core.store.sql import SqlStore
 
@@ -154,11 +155,11 @@ def test_the_number_of_workers_is_the_environments_or_one_per_core_up_to_two(mon
 
 
 def test_old_logs_are_thrown_away(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jobs, "LOGS_KEPT", 2)
+    monkeypatch.setattr(starting, "LOGS_KEPT", 2)
     store = SqlStore(url)
     for name in ("a", "b", "c", "d"):
-        jobs._log(store, name).touch()
-    assert len(list(jobs._log(store, "e").parent.glob("*.log"))) == 2
+        starting.log_of(store, name).touch()
+    assert len(list(starting.log_of(store, "e").parent.glob("*.log"))) == 2
     store.close()
 
 
