@@ -78,7 +78,7 @@ def compare(
     trunk: Callable[[], nn.Module] | None = None,
     **more: Any,
 ) -> Result:
-    """Train every arm with every seed on the data and compare them, in this process.
+    """Train every arm with every seed on the data and compare them, in this process and in helpers if it takes long.
 
     data: a scenario's name, a path to a CSV, TSV or Parquet file, a pandas DataFrame, or what an experiment file
     has under `data`. arms: by name, a scheme's name or what an experiment file has under `arms`.

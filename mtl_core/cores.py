@@ -1,6 +1,6 @@
 """How many processes and threads train: what the environment asks for, and what this machine has. No torch.
 
-MTL_WORKERS   processes that train: 2 by default, 1 on a machine with one core; 0: none besides whoever asks
+MTL_WORKERS   processes that train: by default one per core, up to four; 0: none besides whoever asks
 MTL_THREADS   threads of each of them: 1 by default; a number; or auto, which tries more where cores are left over
 """
 
@@ -11,6 +11,7 @@ import os
 from mtl_core.errors import SpecError
 
 MOST = 64
+WORKERS = 4  # by default; each takes some 260 MiB and three seconds of a core to be warm
 QUIET = {"OMP_WAIT_POLICY": "PASSIVE"}  # threads that wait sleep: spinning ones take the core from whoever they wait for
 
 
@@ -22,10 +23,10 @@ def cores() -> int:
 
 
 def wanted_workers() -> int:
-    """`MTL_WORKERS`, else one per core up to two. Raises SpecError."""
+    """`MTL_WORKERS`, else one per core up to four. Raises SpecError."""
     text = os.environ.get("MTL_WORKERS", "").strip()
     if not text:
-        return min(2, cores())
+        return min(WORKERS, cores())
     if not text.isdecimal() or int(text) > MOST:
         raise SpecError(f"MTL_WORKERS is a number from 0 to {MOST}, not {text!r}.")
     return int(text)

@@ -1,9 +1,9 @@
 """From runs to batches: which lanes train together, and how they are shared among those who train.
 
-One batch is cheapest, since a step's fixed time is paid once. But a batch is one process's work: with several workers a comparison
-is cut into batches that take about equally long, where that ends sooner by the estimate of `durations.py`. Cuts are tried between
-schemes, since a scheme's arithmetic runs once for all its lanes in a batch, and between seeds, since lanes of one seed share their
-minibatches. A run's numbers do not depend on the lanes beside it, beyond the last digits of float32.
+One batch is cheapest, since a step's fixed time is paid once. But a batch is one process's work: with several workers a
+comparison is cut into batches that take about equally long, where that ends sooner by the estimate of `durations.py`. Cuts are
+tried between schemes, since a scheme's arithmetic runs once for all its lanes in a batch, and between seeds, since lanes of one
+seed share their minibatches. A run's numbers do not depend on the lanes beside it, beyond the last digits of float32.
 """
 
 from __future__ import annotations

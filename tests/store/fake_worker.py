@@ -1,6 +1,6 @@
-"""A worker process whose training costs nothing: `fake_worker.py [--pace] --id NAME [--experiment ID]`; the store is MTL_STORE_URL.
+"""A worker process whose training costs nothing: `fake_worker.py [--pace] --id NAME [--experiment ID]`.
 
-With --pace an epoch takes about a hundredth of a second.
+The store is MTL_STORE_URL. With --pace an epoch takes about a hundredth of a second.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from store_fakes import Clock, experiment, submit
 
-from mtl_core import jobs
+from mtl_core import cores, jobs
 from mtl_core.errors import SpecError
 from mtl_core.runner import starting
 from mtl_core.store import Store, Worker, processes
@@ -144,9 +144,11 @@ def test_a_stuck_worker_is_killed(url: str, monkeypatch: pytest.MonkeyPatch) -> 
     store.close()
 
 
-def test_the_number_of_workers_is_the_environments_or_one_per_core_up_to_two(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_number_of_workers_is_the_environments_or_one_per_core_up_to_four(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MTL_WORKERS", raising=False)
-    assert jobs.wanted_workers() in (1, 2)
+    for there, wanted in ((1, 1), (2, 2), (4, 4), (96, 4)):
+        monkeypatch.setattr(cores, "cores", lambda there=there: there)
+        assert jobs.wanted_workers() == wanted
     monkeypatch.setenv("MTL_WORKERS", "5")
     assert jobs.wanted_workers() == 5
     monkeypatch.setenv("MTL_WORKERS", "many")
