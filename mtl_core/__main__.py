@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from mtl_core import __version__
-from mtl_core.cores import set_threads
+from mtl_core.cores import ask_threads
 from mtl_core.errors import MTLError, UserError, unknown
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         options = _parser().parse_args(arguments)
         if hasattr(options, "threads"):
-            set_threads(options.threads)
+            ask_threads(options.threads)
         code: int = options.command(options)
         sys.stdout.flush()
     except MTLError as error:

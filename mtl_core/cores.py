@@ -42,7 +42,7 @@ def wanted_threads() -> int | None:
     return int(text or 1)
 
 
-def set_threads(asked: str | None) -> None:
+def ask_threads(asked: str | None) -> None:
     """Ask for threads, if not None, in this process and those it starts, before torch is loaded. Raises SpecError."""
     if asked is not None:
         os.environ["MTL_THREADS"] = asked

@@ -86,10 +86,10 @@ def test_what_the_command_line_is_told_is_told_to_those_it_starts_and_waiting_th
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.delenv("OMP_WAIT_POLICY")
-    cores.set_threads("2")
+    cores.ask_threads("2")
     assert (os.environ["MTL_THREADS"], os.environ["OMP_WAIT_POLICY"]) == ("2", "PASSIVE")
     monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
-    cores.set_threads(None)
+    cores.ask_threads(None)
     assert (os.environ["MTL_THREADS"], os.environ["OMP_WAIT_POLICY"]) == ("2", "ACTIVE"), "a person's own choice stays"
 
 
