@@ -57,7 +57,7 @@ def runs(size: str, schemes: tuple[str, ...], seeds: int, epochs: int) -> list[R
 def cut(*, short: bool) -> list[dict[str, Any]]:
     """The mixed comparison, whole and cut for two."""
     sizes = ("default",) if short else ("small", "default", "medium")
-    return [_cut(size, epochs=1 if short else 8, rounds=1 if short else 3) for size in sizes]
+    return [_cut(size, epochs=1 if short else 4, rounds=1 if short else 3) for size in sizes]
 
 
 def _cut(size: str, epochs: int, rounds: int) -> dict[str, Any]:

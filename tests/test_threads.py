@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -137,15 +135,13 @@ def test_the_record_says_with_how_many_threads_a_run_was_trained() -> None:
     assert real().tune is threads.set_threads
 
 
-def test_a_run_from_the_command_line_says_its_threads_in_its_record(tmp_path: Path) -> None:
-    """In a process of its own, where torch is not yet loaded."""
+def test_a_run_from_the_command_line_says_its_threads_in_its_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MTL_WORKERS", "0")
+    monkeypatch.setenv("MTL_STORE_URL", str(tmp_path / "store.sqlite"))
     (tmp_path / "a.yaml").write_text(
         "data: {scenario: noise_and_scale, samples: 200}\narms: {a: {scheme: equal}}\nseeds: 1\ntraining: {epochs: 1}\n"
     )
-    words = ["run", str(tmp_path / "a.yaml"), "--threads", "2", "--json", "--out", str(tmp_path / "out")]
-    environment = {**os.environ, "MTL_WORKERS": "0", "MTL_STORE_URL": str(tmp_path / "store.sqlite")}
-    root = Path(__file__).parent.parent
-    told = subprocess.run(
-        [sys.executable, "-m", "mtl_core", *words], capture_output=True, text=True, check=True, cwd=root, env=environment
-    )
-    assert json.loads(told.stdout)["versions"]["threads"] == "2"
+    assert main(["run", str(tmp_path / "a.yaml"), "--threads", "2", "--json", "--out", str(tmp_path / "out")]) == 0
+    assert json.loads(capsys.readouterr().out)["versions"]["threads"] == "2"

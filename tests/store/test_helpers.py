@@ -20,6 +20,7 @@ from mtl_core.plan import plan
 from mtl_core.problem import problem_info
 from mtl_core.runner import helpers
 from mtl_core.runner.helpers import READY, Helpers, crew
+from mtl_core.runner.starting import start_worker
 from mtl_core.specs import parse_experiment
 from mtl_core.store import Store
 from mtl_core.store.sql import SqlStore
@@ -129,15 +130,24 @@ def test_a_helper_that_cannot_be_started_leaves_the_work_to_the_caller(store: St
 def test_results_are_the_same_with_helpers_and_without(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MTL_WORKERS", "2")
     monkeypatch.setattr(helpers, "PATIENCE", 0.0)
-    monkeypatch.setattr(helpers, "start_worker", lambda store, name, _, *more: fakes_worker(store, name, more))
+    monkeypatch.setattr(helpers, "start_worker", lambda store, name, _, *more: start_worker(store, name, FAKE, *more))
     monkeypatch.setattr(runner.submitting, "plan", lambda runs, **_: plan(runs, max_lanes=2))
-    monkeypatch.setattr(runner.here, "REPORT_SECONDS", 0.0)
     asked = parse_experiment(
-        {"data": {"scenario": "noise_and_scale"}, "arms": {"a": {"scheme": "equal"}, "b": {"scheme": "dwa"}}, "seeds": 4,
-         "training": {"epochs": 40}}
-    )  # fmt: skip
+        {"data": {"scenario": "noise_and_scale"}, "arms": {"a": {"scheme": "equal"}, "b": {"scheme": "dwa"}}, "seeds": 4}
+    )
     shared, alone = SqlStore(url), SqlStore(str(tmp_path / "alone.sqlite"))
-    helped = runner.run(asked, shared, trainer=trainer(Slow))
+
+    class Helped(FakeTraining):
+        """Begins when a helper has taken the second of four batches."""
+
+        def __iter__(self) -> Iterator[Any]:
+            deadline = time.monotonic() + 60
+            while shared.queue.load()[0] > 2:
+                assert time.monotonic() < deadline
+                yield None
+            yield from super().__iter__()
+
+    helped = runner.run(asked, shared, trainer=trainer(Helped))
     monkeypatch.setenv("MTL_WORKERS", "0")
     by_itself = runner.run(asked, alone, trainer=trainer())
     assert np.array_equal(helped.history, by_itself.history)
@@ -145,19 +155,6 @@ def test_results_are_the_same_with_helpers_and_without(url: str, tmp_path: Path,
     assert shared.workers.live() == []
     shared.close()
     alone.close()
-
-
-class Slow(FakeTraining):
-    """So that a helper has something left to do."""
-
-    def __iter__(self) -> Iterator[Any]:
-        for item in super().__iter__():
-            threading.Event().wait(0.01)
-            yield item
-
-
-def fakes_worker(store: Store, name: str, more: tuple[str, ...]) -> Any:
-    return runner.starting.start_worker(store, name, FAKE, *more)
 
 
 def test_a_wrong_number_of_threads_is_told_before_anything_is_kept(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
