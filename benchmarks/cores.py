@@ -24,6 +24,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from multiprocessing.pool import Pool
 from pathlib import Path
 from typing import Any
 
@@ -63,16 +64,13 @@ def cut(*, short: bool) -> list[dict[str, Any]]:
 def _cut(size: str, epochs: int, rounds: int) -> dict[str, Any]:
     whole = runs(size, MIXED, 8, epochs)
     parts = plan(whole, features=FEATURES, tasks=6, rows=ROWS, free=(0.0, 0.0))
-    cpu, wall = [], {1: [], 2: []}  # type: ignore[var-annotated]
+    alone, together = [], []
     with multiprocessing.get_context("spawn").Pool(2, _prepare) as pool:
         pool.map(_train, [whole[:1]] * 2, chunksize=1)
         for _ in range(rounds):
-            cpu.append([pool.apply(_train, (batch,)) for batch in (whole, *parts)])
-            for processes, batches in ((1, [whole]), (2, parts)):
-                began = time.perf_counter()
-                pool.map(_train, batches, chunksize=1)
-                wall[processes].append(time.perf_counter() - began)
-    whole_cpu, *part_cpu = (min(times) for times in zip(*cpu, strict=True))
+            alone.append(_at_once(pool, [whole]))
+            together.append(_at_once(pool, parts))
+    (whole_wall, whole_cpu), (wall, *part_cpu) = (list(map(min, zip(*times, strict=True))) for times in (alone, together))
     return {
         "size": size,
         "lane_steps": len(whole) * epochs * -(-ROWS // (whole[0].training.batch_size or 1)),
@@ -81,8 +79,15 @@ def _cut(size: str, epochs: int, rounds: int) -> dict[str, Any]:
         "parts_cpu_s": part_cpu,
         "gain_by_cpu": whole_cpu / max(part_cpu),
         "estimates_s": [batch_seconds(batch, FEATURES, ROWS) for batch in (whole, *parts)],
-        "wall_s": {"one process": min(wall[1]), "two processes": min(wall[2])},
+        "wall_s": {"one process": whole_wall, "two processes": wall},
     }
+
+
+def _at_once(pool: Pool, batches: list[list[RunSpec]]) -> list[float]:
+    """Wall seconds of all, and CPU seconds of each."""
+    began = time.perf_counter()
+    spent = pool.map(_train, batches, chunksize=1)
+    return [time.perf_counter() - began, *spent]
 
 
 def _prepare() -> None:
