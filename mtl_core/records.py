@@ -10,6 +10,7 @@ import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -153,17 +154,26 @@ class Comparison:
     problem: ProblemInfo
     runs: tuple[RunRecord, ...]
     channels: tuple[Channel, ...]
-    history: Float[np.ndarray, "epochs runs channels"]  # NaN where a run has no such epoch (yet)
+    history: Float[np.ndarray, "epochs runs channels"]  # as stored: float32, read-only; NaN where a run has no such epoch (yet)
     versions: Mapping[str, str] = field(default_factory=dict)  # python, torch, this package, machine class, device
     created: str = ""  # ISO time, UTC
 
-    def column(self, split: str, task: str, name: str) -> Float[np.ndarray, "epochs runs"]:
-        """One channel over epochs and runs."""
-        return self.history[:, :, self.channels.index(Channel(split, task, name))]
+    def column(self, split: str, task: str, name: str, runs: Sequence[int] | None = None) -> Float[np.ndarray, "epochs runs"]:
+        """One channel over epochs and runs, all of them or these; float64."""
+        chosen = slice(None) if runs is None else list(runs)
+        return self.history[:, chosen, self.channels.index(Channel(split, task, name))].astype(np.float64)
 
     def runs_of(self, arm: str) -> list[int]:
         """Positions in `runs` of an arm, by seed."""
-        return sorted((i for i, run in enumerate(self.runs) if run.arm == arm), key=lambda i: self.runs[i].seed)
+        return self._by_arm.get(arm, [])
+
+    @cached_property
+    def _by_arm(self) -> dict[str, list[int]]:
+        """Asked for thousands of times while a page is drawn."""
+        found: dict[str, list[int]] = {}
+        for position in sorted(range(len(self.runs)), key=lambda i: self.runs[i].seed):
+            found.setdefault(self.runs[position].arm, []).append(position)
+        return found
 
     def to_bytes(self) -> bytes:
         """One compressed NumPy archive (no pickle): a JSON head and the history as float32."""

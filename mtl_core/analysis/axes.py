@@ -55,9 +55,11 @@ def _medians(
     epochs: Int[np.ndarray, " epochs"], runs: Float[np.ndarray, "epochs runs"]
 ) -> tuple[Int[np.ndarray, " some"], Float[np.ndarray, " some"]]:
     """Over the runs, in the epochs that have a finite value."""
-    finite = np.where(np.isfinite(runs), runs, np.nan)
-    here = np.isfinite(runs).any(axis=1)
-    return epochs[here], np.nanmedian(finite[here], axis=1)
+    n = np.isfinite(runs).sum(axis=1)
+    here = n > 0
+    ordered = np.sort(np.where(np.isfinite(runs), runs, np.inf)[here], axis=1)  # what is not finite comes last
+    places = np.arange(len(ordered))
+    return epochs[here], (ordered[places, (n[here] - 1) // 2] + ordered[places, n[here] // 2]) / 2
 
 
 def _usual(medians: Float[np.ndarray, " epochs"], best: float) -> float:

@@ -107,10 +107,10 @@ def curves(
     A sum over tasks is left out for arms that sum over other tasks than the baseline arm; a note says so.
     """
     column = comparison.column(*channel)
-    kept = _spaced(_reached(column), points)
-    arms = comparison.spec.arms if channel.task else summable(comparison)
-    drawn = [_only(_curve(comparison, column, arm, band, smoothing), kept) for arm in arms]
-    seen = tuple(curve for curve in drawn if curve.n.any())
+    column = column[: _reached(column)]
+    arms = list(comparison.spec.arms if channel.task else summable(comparison))
+    drawn = _curves(comparison, column, arms, band, smoothing)
+    seen = tuple(_thinned(curve, points) for curve in drawn if curve.n.any())
     sense = direction(channel.name)
     return Curves(
         channel=channel,
@@ -174,22 +174,28 @@ def over_seeds(
     return mean, mean - half, mean + half, n
 
 
-def _curve(
-    comparison: Comparison,
-    column: Float[np.ndarray, "epochs runs"],
-    arm: str,
-    band: BandKind,
-    smoothing: float | None,
-) -> Curve:
-    runs = [run for run in comparison.runs_of(arm) if comparison.runs[run].status not in LOST]
-    values = column[:, runs]
-    mean, low, high, n = over_seeds(values, band)
-    smoothed = None if smoothing is None else smooth(mean, smoothing)
-    seeds = tuple(comparison.runs[run].seed for run in runs)
-    return Curve(arm, np.arange(len(mean)) + 1, mean, low, high, n, values, seeds, smoothed)
+def _curves(
+    comparison: Comparison, column: Float[np.ndarray, "epochs runs"], arms: Sequence[str], band: BandKind, smoothing: float | None
+) -> list[Curve]:
+    """Arms with as many runs that count are taken over their seeds together."""
+    runs = {arm: [run for run in comparison.runs_of(arm) if comparison.runs[run].status not in LOST] for arm in arms}
+    epochs = np.arange(len(column)) + 1
+    found = {}
+    for size in {len(mine) for mine in runs.values()}:
+        alike = [arm for arm, mine in runs.items() if len(mine) == size]
+        values = column[:, np.array([runs[arm] for arm in alike], dtype=int)]  # [epochs, arms, seeds]
+        numbers = [one.reshape(len(column), len(alike)).T for one in over_seeds(values.reshape(len(column) * len(alike), size), band)]
+        for arm, one, mean, low, high, n in zip(alike, values.swapaxes(0, 1), *numbers, strict=True):
+            smoothed = None if smoothing is None else smooth(mean, smoothing)
+            seeds = tuple(comparison.runs[run].seed for run in runs[arm])
+            found[arm] = Curve(arm, epochs, mean, low, high, n, one, seeds, smoothed)
+    return [found[arm] for arm in arms]
 
 
-def _only(curve: Curve, kept: Int[np.ndarray, " points"]) -> Curve:
+def _thinned(curve: Curve, points: int | None) -> Curve:
+    if points is None or len(curve.epochs) <= points:
+        return curve
+    kept = np.unique(np.linspace(0, len(curve.epochs) - 1, max(points, 2)).round().astype(int))
     arrays = {name: value[kept] for name, value in vars(curve).items() if isinstance(value, np.ndarray)}
     return replace(curve, **arrays)
 
@@ -213,12 +219,6 @@ def _left_out(comparison: Comparison, channel: Channel) -> list[str]:
 def _reached(column: Float[np.ndarray, "epochs runs"]) -> int:
     reached = np.flatnonzero(np.isfinite(column).any(axis=1))
     return int(reached[-1]) + 1 if reached.size else 0
-
-
-def _spaced(epochs: int, points: int | None) -> Int[np.ndarray, " points"]:
-    if points is None or epochs <= points:
-        return np.arange(epochs)
-    return np.unique(np.linspace(0, epochs - 1, max(points, 2)).round().astype(int))
 
 
 def _takeaway(channel: Channel, seen: Sequence[Curve]) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Float
 
 from mtl_core.analysis.runs import LOST
 from mtl_core.analysis.seeds import Estimate, estimate
@@ -33,24 +34,33 @@ def taking_part(comparison: Comparison) -> tuple[TakingPart, ...]:
 
 def _arm(comparison: Comparison, arm: str) -> TakingPart:
     tasks = [task.name for task in comparison.problem.tasks]
-    weights = {task: _means(comparison, arm, task, "weight") for task in tasks}
-    absent = tuple(task for task, means in weights.items() if means.size and not means.any())
     available = {task: estimate(_means(comparison, arm, task, "available")) for task in tasks}
-    return TakingPart(arm, available, {task: estimate(_means(comparison, arm, task, "gate")) for task in tasks}, absent)
+    gate = {task: estimate(_means(comparison, arm, task, "gate")) for task in tasks}
+    return TakingPart(arm, available, gate, _left_out(comparison, arm))
+
+
+def _left_out(comparison: Comparison, arm: str) -> tuple[str, ...]:
+    weights = {task.name: _recorded(comparison, arm, task.name, "weight") for task in comparison.problem.tasks}
+    return tuple(task for task, seen in weights.items() if np.isfinite(seen).any() and not np.nan_to_num(seen).any())
+
+
+def _recorded(comparison: Comparison, arm: str, task: str, name: str) -> Float[np.ndarray, "epochs runs"]:
+    """Of the counted runs."""
+    runs = [run for run in comparison.runs_of(arm) if comparison.runs[run].status not in LOST]
+    return comparison.column(*Channel("train", task, name), runs)
 
 
 def _means(comparison: Comparison, arm: str, task: str, name: str) -> np.ndarray:
     """Mean over recorded epochs of each counted run that has any; absolute, so that weights of both signs do not cancel."""
-    runs = [run for run in comparison.runs_of(arm) if comparison.runs[run].status not in LOST]
-    columns = comparison.column(*Channel("train", task, name))[:, runs].T
-    recorded = [np.abs(column[np.isfinite(column)]) for column in columns]
+    recorded = [np.abs(column[np.isfinite(column)]) for column in _recorded(comparison, arm, task, name).T]
     return np.array([values.mean() for values in recorded if values.size])
 
 
 def left_out_notes(comparison: Comparison) -> list[str]:
     """A sentence for every arm that never trained some task."""
     why = "gated out or of weight 0 in every step; its numbers are those of an untrained head"
-    return [f"{one.arm} never trained {listed(one.left_out)} ({why})." for one in taking_part(comparison) if one.left_out]
+    found = {arm: _left_out(comparison, arm) for arm in comparison.spec.arms}
+    return [f"{arm} never trained {listed(tasks)} ({why})." for arm, tasks in found.items() if tasks]
 
 
 def few_labels_notes(comparison: Comparison, split: str) -> list[str]:

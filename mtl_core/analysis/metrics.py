@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from mtl_core.analysis.parts import shared, side_by_side, singles
-from mtl_core.analysis.runs import At, Read, by_arm, by_pair, direction, ending_notes, originals, reader
+from mtl_core.analysis.runs import At, Values, by_arm, by_pair, direction, ending_notes, originals, read
 from mtl_core.analysis.seeds import Difference, Estimate, Outcome, estimate, judge, paired
 from mtl_core.records import Comparison, metrics_of
 from mtl_core.specs import TaskSpec
@@ -114,7 +114,8 @@ def others(comparison: Comparison) -> list[str]:
 
 def distinct(comparison: Comparison) -> list[str]:
     """Of these, the arms that are not the same runs as the baseline arm or an earlier arm: one test each."""
-    return [arm for arm in others(comparison) if originals(comparison)[arm] == arm]
+    first = originals(comparison)
+    return [arm for arm in others(comparison) if first[arm] == arm]
 
 
 def _names(task: TaskSpec, *, headlines_only: bool) -> tuple[str, ...]:
@@ -122,9 +123,9 @@ def _names(task: TaskSpec, *, headlines_only: bool) -> tuple[str, ...]:
 
 
 def _row(comparison: Comparison, at: At, split: str, task: TaskSpec, name: str) -> MetricRow:
-    read = reader(comparison, at, split, task.name, name)
-    judged = differences(comparison, read, direction(name))
-    cells = {arm: Cell(estimate(by_arm(comparison, arm, read)), judged.get(arm)) for arm in comparison.spec.arms}
+    values = read(comparison, at, split, task.name, name)
+    judged = differences(comparison, values, direction(name))
+    cells = {arm: Cell(estimate(by_arm(comparison, arm, values)), judged.get(arm)) for arm in comparison.spec.arms}
     return MetricRow(
         task=task.name,
         kind=task.kind,
@@ -138,11 +139,11 @@ def _row(comparison: Comparison, at: At, split: str, task: TaskSpec, name: str) 
     )
 
 
-def differences(comparison: Comparison, read: Read, sense: int) -> dict[str, Difference]:
+def differences(comparison: Comparison, values: Values, sense: int) -> dict[str, Difference]:
     """Every arm against the baseline arm. In the correction, arms that are the same runs count as one, the baseline's as none."""
-    compared = {arm: paired(*by_pair(comparison, arm, read)) for arm in others(comparison)}
-    judged = judge({arm: compared[arm] for arm in distinct(comparison)}, sense)
+    compared = {arm: paired(*by_pair(comparison, arm, values)) for arm in others(comparison)}
     first = originals(comparison)
+    judged = judge({arm: one for arm, one in compared.items() if first[arm] == arm}, sense)
     return {arm: judged[first[arm]] if first[arm] in judged else judge({arm: compared[arm]}, sense)[arm] for arm in compared}
 
 

@@ -7,7 +7,6 @@ compared only with a run of the other arm that was stopped at the same epoch.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -20,7 +19,7 @@ from mtl_core.records import HIGHER_IS_BETTER, NEITHER, SIGNAL_NAMES, Comparison
 At = Literal["best", "final"] | int  # an integer is an epoch, counted from 1
 LOWER = "lower the learning rate and run again"
 LOST: tuple[Status, ...] = ("diverged", "failed")
-Read = Callable[[int], float]  # run position -> number, NaN where there is none
+Values = Float[np.ndarray, " runs"]  # one number of every run by position, NaN where there is none
 
 
 def direction(name: str) -> int:
@@ -30,18 +29,14 @@ def direction(name: str) -> int:
     return 1 if name in HIGHER_IS_BETTER else -1
 
 
-def reader(comparison: Comparison, at: At, split: str, task: str, name: str) -> Read:
-    """Reads one quantity of a run: from its result (`best`, `final`) or from the history at an epoch."""
-    if isinstance(at, int):
-        column = comparison.column(split, task, name)
-        return lambda run: _at_epoch(comparison, column, at, run)
-    return lambda run: _from_result(comparison.runs[run], at, split, task, name)
-
-
-def _at_epoch(comparison: Comparison, column: Float[np.ndarray, "epochs runs"], epoch: int, run: int) -> float:
-    if comparison.runs[run].status in LOST or not 1 <= epoch <= len(column):
-        return math.nan
-    return float(column[epoch - 1, run])
+def read(comparison: Comparison, at: At, split: str, task: str, name: str) -> Values:
+    """One quantity of every run: from its result (`best`, `final`) or from the history at an epoch."""
+    if not isinstance(at, int):
+        return np.array([_from_result(run, at, split, task, name) for run in comparison.runs], dtype=np.float64)
+    column = comparison.column(split, task, name)
+    if not 1 <= at <= len(column):
+        return np.full(len(comparison.runs), np.nan)
+    return np.where([run.status in LOST for run in comparison.runs], np.nan, column[at - 1])
 
 
 def _from_result(record: RunRecord, at: str, split: str, task: str, name: str) -> float:
@@ -51,15 +46,14 @@ def _from_result(record: RunRecord, at: str, split: str, task: str, name: str) -
     return math.nan if value is None else float(value)
 
 
-def by_arm(comparison: Comparison, arm: str, read: Read) -> Float[np.ndarray, " runs"]:
+def by_arm(comparison: Comparison, arm: str, values: Values) -> Float[np.ndarray, " runs"]:
     """A quantity of every run of an arm, by seed."""
-    return np.array([read(run) for run in comparison.runs_of(arm)], dtype=np.float64)
+    return values[comparison.runs_of(arm)]
 
 
-def by_pair(comparison: Comparison, arm: str, read: Read) -> tuple[Float[np.ndarray, " seeds"], Float[np.ndarray, " seeds"]]:
+def by_pair(comparison: Comparison, arm: str, values: Values) -> tuple[Float[np.ndarray, " seeds"], Float[np.ndarray, " seeds"]]:
     """The same quantity of the arm and of the baseline arm, for the seeds that both have."""
-    matched = [(read(mine), read(theirs)) for mine, theirs in pairs(comparison, arm)]
-    both = np.array(matched, dtype=np.float64).reshape(-1, 2)
+    both = values[np.array(pairs(comparison, arm), dtype=int).reshape(-1, 2)]
     return both[:, 0], both[:, 1]
 
 

@@ -17,9 +17,11 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from mtl_core.analysis.metrics import constant, differences
 from mtl_core.analysis.parts import side_by_side, singles, trained
-from mtl_core.analysis.runs import At, Read, by_arm, reader
+from mtl_core.analysis.runs import At, Values, by_arm, read
 from mtl_core.analysis.seeds import Difference, Estimate, estimate
 from mtl_core.analysis.wording import listed
 from mtl_core.records import Comparison
@@ -94,25 +96,25 @@ def score(comparison: Comparison, at: At = "best", split: str = "test", weights:
     """weights: by task, at least one above 0; None: those of the experiment, else equal ones."""
     tasks = comparison.problem.tasks
     given = weights or comparison.spec.score or dict.fromkeys((task.name for task in tasks), 1.0)
-    reads = {task.name: component(comparison, at, split, task) for task in tasks}
-    counted = [task.name for task in tasks if given.get(task.name, 0) > 0 and _exists(comparison, reads[task.name])]
+    components = {task.name: component(comparison, at, split, task) for task in tasks}
+    counted = [task.name for task in tasks if given.get(task.name, 0) > 0 and np.isfinite(components[task.name]).any()]
     whole = sum(given[name] for name in counted)
     shares = {name: given[name] / whole for name in counted}
-    parts = [_part(comparison, task, shares.get(task.name, 0.0), split, reads[task.name]) for task in tasks]
-    total = _total(comparison, shares, reads, {part.task: part.constant for part in parts})
+    parts = [_part(comparison, task, shares.get(task.name, 0.0), split, components[task.name]) for task in tasks]
+    total = _total(comparison, shares, components, {part.task: part.constant for part in parts})
     uncounted = tuple(task.name for task in tasks if given.get(task.name, 0) > 0 and task.name not in counted)
     partial = tuple(arm for arm in comparison.spec.arms if not set(counted) <= set(trained(comparison, arm)))
     return Score(at, split, total, tuple(parts), uncounted, partial, singles(comparison))
 
 
-def component(comparison: Comparison, at: At, split: str, task: TaskSpec) -> Read:
-    """Reads a task's component of a run."""
+def component(comparison: Comparison, at: At, split: str, task: TaskSpec) -> Values:
+    """A task's component of every run."""
     name = COMPONENTS.get(task.kind, NONE)
-    read = reader(comparison, at, split, task.name, name)
+    values = read(comparison, at, split, task.name, name)
     if name != "mae":
-        return read
+        return values
     reference = constant(comparison, split, task.name, "mae")
-    return lambda run: _removed(read(run), reference)
+    return np.array([_removed(value, reference) for value in values.tolist()], dtype=np.float64)
 
 
 def _removed(error: float, reference: float) -> float:
@@ -121,28 +123,23 @@ def _removed(error: float, reference: float) -> float:
     return min(1.0, max(0.0, 1 - error / reference))
 
 
-def _exists(comparison: Comparison, read: Read) -> bool:
-    return any(math.isfinite(read(run)) for run in range(len(comparison.runs)))
-
-
-def _part(comparison: Comparison, task: TaskSpec, weight: float, split: str, read: Read) -> ScorePart:
+def _part(comparison: Comparison, task: TaskSpec, weight: float, split: str, values: Values) -> ScorePart:
     name = COMPONENTS.get(task.kind, NONE)
     trivial = constant(comparison, split, task.name, name)
     trivial = _removed(trivial, trivial) if name == "mae" else trivial
-    return ScorePart(task.name, MEANING[name], weight, trivial, *_compared(comparison, read))
+    return ScorePart(task.name, MEANING[name], weight, trivial, *_compared(comparison, values))
 
 
 def _total(
-    comparison: Comparison, shares: Mapping[str, float], reads: Mapping[str, Read], trivial: Mapping[str, float]
+    comparison: Comparison, shares: Mapping[str, float], components: Mapping[str, Values], trivial: Mapping[str, float]
 ) -> ScorePart:
-    def read(run: int) -> float:
-        return sum(share * reads[task](run) for task, share in shares.items()) if shares else math.nan
-
+    nothing = np.full(len(comparison.runs), np.nan)
+    values = sum((share * components[task] for task, share in shares.items()), np.zeros_like(nothing)) if shares else nothing
     meaning = "weighted mean of the components"
     of_constants = sum(share * trivial[task] for task, share in shares.items()) if shares else math.nan
-    return ScorePart("", meaning, 1.0, of_constants, *_compared(comparison, read))
+    return ScorePart("", meaning, 1.0, of_constants, *_compared(comparison, values))
 
 
-def _compared(comparison: Comparison, read: Read) -> tuple[dict[str, Estimate], dict[str, Difference]]:
-    estimates = {arm: estimate(by_arm(comparison, arm, read)) for arm in comparison.spec.arms}
-    return estimates, differences(comparison, read, sense=1)
+def _compared(comparison: Comparison, values: Values) -> tuple[dict[str, Estimate], dict[str, Difference]]:
+    estimates = {arm: estimate(by_arm(comparison, arm, values)) for arm in comparison.spec.arms}
+    return estimates, differences(comparison, values, sense=1)

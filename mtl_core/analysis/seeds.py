@@ -12,7 +12,7 @@ from functools import cache
 from typing import Literal, NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 ALPHA = 0.05  # intervals are of 95 %, a difference is called at p <= 0.05 after Holm's correction
 EXACT_SEEDS, RESAMPLES = 16, 9_999  # sign-flip test: all 65,536 flips (8 MB) up to here, sampled beyond
@@ -49,12 +49,19 @@ class Paired(NamedTuple):
     p: float
 
 
-def t_quantile(n: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
+def t_quantile(n: Int[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
     """Two-sided 95 % quantile of Student's t for means of `n` values; NaN below two."""
+    most = int(n.max(initial=0))
+    return _quantiles(1 << most.bit_length())[n]
+
+
+@cache
+def _quantiles(size: int) -> Float[np.ndarray, " size"]:
+    """The quantile for 0, 1, 2 ... values: looked up, as every point of every band needs one."""
     from scipy.special import stdtrit  # scipy.stats takes half a second to import, this a fifth
 
-    enough = n > 1
-    return np.where(enough, stdtrit(np.where(enough, n - 1, 1), 1 - ALPHA / 2), np.nan)
+    freedom = np.arange(size) - 1.0
+    return np.where(freedom > 0, stdtrit(np.maximum(freedom, 1.0), 1 - ALPHA / 2), np.nan)
 
 
 def estimate(values: Float[np.ndarray, " seeds"]) -> Estimate:
@@ -62,10 +69,12 @@ def estimate(values: Float[np.ndarray, " seeds"]) -> Estimate:
     kept = np.sort(values[np.isfinite(values)])  # sorted: the order of seeds cannot change the last digit
     if not kept.size:
         return Estimate(math.nan, math.nan, math.nan, 0)
-    mean = float(kept.mean())
+    mean = float(kept.sum()) / kept.size
     if kept.size == 1:
         return Estimate(mean, math.nan, math.nan, 1)
-    half = float(t_quantile(np.array(kept.size)) * kept.std(ddof=1) / math.sqrt(kept.size))
+    apart = kept - mean
+    deviation = math.sqrt(float((apart * apart).sum()) / (kept.size - 1))
+    half = float(t_quantile(np.array(kept.size))) * deviation / math.sqrt(kept.size)
     return Estimate(mean, mean - half, mean + half, int(kept.size))
 
 

@@ -151,7 +151,7 @@ def _fell(comparison: Comparison, split: str, run: int, result: RunResult) -> bo
     channel = Channel(split, "", "learned_total")
     if channel not in comparison.channels or result.selected_epoch is None:
         return False
-    totals = comparison.column(*channel)[: result.epochs, run]
+    totals = comparison.column(*channel, [run])[: result.epochs, 0]
     finite = totals[np.isfinite(totals)]
     return result.selected_epoch < len(totals) and bool(finite.size) and bool(finite[-1] < totals[result.selected_epoch - 1])
 

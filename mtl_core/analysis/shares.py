@@ -38,7 +38,7 @@ def _arm(comparison: Comparison, arm: str) -> ArmShares | None:
     first: dict[str, Estimate] = {}
     last: dict[str, Estimate] = {}
     for task in comparison.problem.tasks:
-        values = comparison.column(*Channel("train", task.name, "share"))[:, runs]
+        values = comparison.column(*Channel("train", task.name, "share"), runs)
         ends = [column[np.isfinite(column)] for column in values.T]
         first[task.name] = estimate(np.array([end[0] for end in ends if end.size]))
         last[task.name] = estimate(np.array([end[-1] for end in ends if end.size]))

@@ -67,7 +67,8 @@ def is_plane(comparison: Comparison) -> bool:
 
 def trajectories(comparison: Comparison) -> Trajectories:
     """Every run's path so far; of runs without a recorded epoch, only those that are lost: a point."""
-    every = [_path(comparison, place) for arm in comparison.spec.arms for place in comparison.runs_of(arm)]
+    walks = np.stack([_coordinate(comparison, name) for name in ("x1", "x2")], -1)
+    every = [_path(comparison, walks, place) for arm in comparison.spec.arms for place in comparison.runs_of(arm)]
     paths = tuple(path for path in every if path is not None)
     x1, x2 = (np.linspace(*ends, GRID) for ends in VIEW)
     losses, _ = landscape(np.stack(np.meshgrid(x1, x2), -1))
@@ -75,9 +76,8 @@ def trajectories(comparison: Comparison) -> Trajectories:
     return Trajectories(paths, front(FRONT_POINTS), x1, x2, losses.sum(-1), tuple(one for one in sentences if one))
 
 
-def _path(comparison: Comparison, place: int) -> Path | None:
-    run = comparison.runs[place]
-    walked = np.stack([_coordinate(comparison, name)[:, place] for name in ("x1", "x2")], -1)
+def _path(comparison: Comparison, walks: Float[np.ndarray, "epochs runs 2"], place: int) -> Path | None:
+    run, walked = comparison.runs[place], walks[:, place]
     walked = walked[np.isfinite(walked).all(-1)]
     lost = run.status in LOST
     if not (len(walked) or lost):

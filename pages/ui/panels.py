@@ -99,8 +99,7 @@ def _task_row(
     limits: tuple[float | None, float | None] = (None, None),
 ) -> list[Row]:
     """One row of small multiples, or none if nobody has the quantity."""
-    started = (split, name) in recorded(comparison)
-    if not started and name == "sigma":
+    if name == "sigma" and (split, name) not in recorded(comparison):
         return []
     panels = task_curves(comparison, split, name)
     if not panels:  # before the first epoch: empty axes, so that the first curve only has to be drawn into them
