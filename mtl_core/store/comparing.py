@@ -5,9 +5,10 @@ from __future__ import annotations
 import datetime
 import json
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float32, Int
 from sqlalchemy import Connection, func, select
 
 from mtl_core.records import Channel, Comparison, ProblemInfo, RunRecord, RunResult, channels
@@ -53,21 +54,43 @@ def _rows(connection: Connection, experiment_id: str) -> Sequence[Record]:
 
 def _history(
     connection: Connection, histories: Histories, rows: Sequence[Record], wanted: Sequence[Channel]
-) -> Float[np.ndarray, "epochs runs channels"]:
+) -> Float32[np.ndarray, "epochs runs channels"]:
+    """What the batches recorded, put together; of an experiment that is one batch, that batch's history as it is kept."""
     epochs = max(row.epoch for row in rows)
-    history = np.full((epochs, len(rows), len(wanted)), np.nan)
-    for batch in {row.batch: row for row in rows}.values():
-        if batch.epoch:
-            part = histories.read(connection, batch.batch, batch.lanes, len(json.loads(batch.channels)))
-            positions = [position for position, row in enumerate(rows) if row.batch == batch.batch]
-            place(history, part, positions, [rows[p].lane for p in positions], columns(batch.channels, wanted))
+    heads = {row.batch: row for row in rows if row.epoch}
+    parts = {n: histories.read(connection, n, head.lanes, len(json.loads(head.channels))) for n, head in heads.items()}
+    if len(parts) == 1 and _is_batch(rows, wanted) and len(parts[rows[0].batch]) >= epochs:
+        return parts[rows[0].batch][:epochs]
+    history = np.full((epochs, len(rows), len(wanted)), np.nan, dtype=np.float32)
+    for batch, part in parts.items():
+        positions = [position for position, row in enumerate(rows) if row.batch == batch]
+        place(history, part, positions, [rows[p].lane for p in positions], columns(heads[batch].channels, wanted))
     return history
 
 
-def _records(rows: Sequence[Record], history: Float[np.ndarray, "epochs runs channels"]) -> tuple[RunRecord, ...]:
-    recorded = np.isfinite(history).any(2)  # [epochs, runs]
-    lasts = [int(np.flatnonzero(recorded[:, run]).max(initial=-1)) + 1 for run in range(len(rows))]
+def _is_batch(rows: Sequence[Record], wanted: Sequence[Channel]) -> bool:
+    """Whether the runs are the lanes of one batch in their order, with just the wanted channels."""
+    lanes_ = [(rows[0].batch, lane) for lane in range(rows[0].lanes)]
+    return [(row.batch, row.lane) for row in rows] == lanes_ and columns(rows[0].channels, wanted) == list(range(len(wanted)))
+
+
+def _lasts(history: Float32[np.ndarray, "epochs runs channels"]) -> Int[np.ndarray, " runs"]:
+    """The last epoch with any value of each run: mostly the newest, so that one is looked at first."""
+    lasts = np.full(history.shape[1], len(history))
+    behind = np.flatnonzero(~np.isfinite(history[-1:]).any((0, 2)))
+    recorded = np.isfinite(history[:, behind]).any(2)  # [epochs, runs behind]
+    lasts[behind] = np.where(recorded, np.arange(len(history))[:, None] + 1, 0).max(0, initial=0)
+    return lasts
+
+
+@lru_cache(maxsize=1024)
+def _result(text: str) -> RunResult:
+    """Read once, as every rerun of a page asks for it again."""
+    return RunResult.from_json(text)
+
+
+def _records(rows: Sequence[Record], history: Float32[np.ndarray, "epochs runs channels"]) -> tuple[RunRecord, ...]:
     return tuple(
-        RunRecord(row.arm, row.seed, row.id, row.status, last, RunResult.from_json(row.result) if row.result else None)
-        for row, last in zip(rows, lasts, strict=True)
+        RunRecord(row.arm, row.seed, row.id, row.status, last, _result(row.result) if row.result else None)
+        for row, last in zip(rows, _lasts(history).tolist(), strict=True)
     )

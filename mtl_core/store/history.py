@@ -11,6 +11,7 @@ import threading
 import zlib
 from collections import OrderedDict
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Float32
@@ -52,6 +53,13 @@ def columns(stored: str, wanted: Sequence[Channel]) -> list[int]:
     return [places.get(channel, -1) for channel in wanted]
 
 
+class Known(NamedTuple):
+    """What was read of a batch, with room for epochs to come: whoever holds the first ones is not disturbed by more."""
+
+    epochs: int
+    room: Float32[np.ndarray, "room lanes channels"]
+
+
 class Histories:
     """Reads histories of batches, and only what was added since this process read them last.
 
@@ -59,32 +67,41 @@ class Histories:
     """
 
     def __init__(self) -> None:
-        self._kept: OrderedDict[int, Float32[np.ndarray, "epochs lanes channels"]] = OrderedDict()
+        self._kept: OrderedDict[int, Known] = OrderedDict()
         self._lock = threading.Lock()
 
     def read(self, connection: Connection, batch: int, lanes: int, width: int) -> Float32[np.ndarray, "epochs lanes channels"]:
-        """The batch's history so far; not to be written to."""
+        """The batch's history so far; cannot be written to."""
         with self._lock:
-            known = self._kept.pop(batch, np.empty((0, lanes, width), dtype=np.float32))
-            query = select(chunks).where(chunks.c.batch == batch, chunks.c.epoch > len(known)).order_by(chunks.c.epoch)
-            rows = connection.execute(query).all()
-            if rows:
-                grown = np.full((rows[-1].epoch, lanes, width), np.nan, dtype=np.float32)
-                grown[: len(known)] = known
+            known = self._kept.pop(batch, Known(0, np.empty((0, lanes, width), dtype=np.float32)))
+            query = select(chunks).where(chunks.c.batch == batch, chunks.c.epoch > known.epochs).order_by(chunks.c.epoch)
+            if rows := connection.execute(query).all():
+                known = _with_room(known, rows[-1].epoch)
                 for row in rows:
-                    grown[row.epoch - 1] = _unpack(row, lanes, width)
-                known = grown
+                    known.room[row.epoch - 1] = _unpack(row, lanes, width)
             self._kept[batch] = known
             self._forget_the_oldest()
-            return known
+        history = known.room[: known.epochs]
+        history.flags.writeable = False
+        return history
 
     def _forget_the_oldest(self) -> None:
-        while len(self._kept) > 1 and sum(one.nbytes for one in self._kept.values()) > CACHE_BYTES:
+        while len(self._kept) > 1 and sum(one.room.nbytes for one in self._kept.values()) > CACHE_BYTES:
             self._kept.popitem(last=False)
 
 
+def _with_room(known: Known, epochs: int) -> Known:
+    """Room for so many epochs: exactly that at first, then for half as many more, so that few polls copy what is there."""
+    if epochs <= len(known.room):
+        return known._replace(epochs=epochs)
+    length = max(epochs, 3 * known.epochs // 2)
+    room = np.full((length, *known.room.shape[1:]), np.nan, dtype=np.float32)
+    room[: known.epochs] = known.room[: known.epochs]
+    return Known(epochs, room)
+
+
 def place(
-    history: Float[np.ndarray, "epochs runs channels"],
+    history: Float32[np.ndarray, "epochs runs channels"],
     batch: Float32[np.ndarray, "epochs lanes channels"],
     runs: Sequence[int],
     lanes: Sequence[int],
