@@ -68,5 +68,8 @@ def _usual(medians: Float[np.ndarray, " epochs"], best: float) -> float:
     Its level is where the worst quarter of its epochs begins. As much again as the level is high is ordinary (overfitting), and
     so is a multiple of what it is above the best value, which is all that there is to go by near 0.
     """
-    level = float(np.quantile(medians, 0.75))
+    ordered = np.sort(medians)
+    place, share = divmod(0.75 * (len(ordered) - 1), 1)  # np.quantile, which takes most of its time to get started
+    below, above = ordered[int(place)], ordered[min(int(place) + 1, len(ordered) - 1)]
+    level = float(below + share * (above - below))
     return level + max(abs(level), WIDE * (level - best))

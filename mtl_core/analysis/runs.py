@@ -7,6 +7,7 @@ compared only with a run of the other arm that was stopped at the same epoch.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from dataclasses import dataclass
 from typing import Literal
 
@@ -108,11 +109,11 @@ def endings(comparison: Comparison) -> tuple[Endings, ...]:
 
 def _ending(comparison: Comparison, arm: str) -> Endings:
     records = [comparison.runs[run] for run in comparison.runs_of(arm)]
-    tally = {status: sum(record.status == status for record in records) for status in ("done", "stopped", "diverged", "failed")}
+    seen = Counter(record.status for record in records)
+    tally = {status: seen[status] for status in ("done", "stopped", "diverged", "failed")}
     reasons = [record.result.sentence for record in records if record.result and record.status in LOST and record.result.sentence]
-    return Endings(
-        arm, len(records), **tally, unfinished=len(records) - sum(tally.values()), sentences=tuple(dict.fromkeys(reasons))
-    )
+    unfinished = len(records) - sum(tally.values())
+    return Endings(arm, len(records), **tally, unfinished=unfinished, sentences=tuple(dict.fromkeys(reasons)))
 
 
 def counted(comparison: Comparison) -> dict[str, int]:

@@ -17,6 +17,7 @@ from mtl_core.store import Progress, Store
 from pages.ui import frame, panels
 from pages.ui.figure import NARROW, Figure
 from pages.ui.guard import guard
+from pages.ui.palette import Theme
 from pages.ui.text import plain
 
 FAST, STEADY = 0.5, 1.0  # seconds between looks at the store while something runs; fast while a person waits for an answer
@@ -50,18 +51,29 @@ def _pace(progress: Progress | None) -> float | None:
 
 
 def _watch(store: Store, comparison: Comparison, progress: Progress | None, arms: list[str] | None, pace: float | None) -> None:
+    figure = None
     if pace is not None:
         with guard("Reload the page."), _present():
             jobs.ensure_workers(store)  # a worker that was killed is replaced while somebody watches
             progress = store.progress(comparison.experiment_id)
-            comparison = store.comparison(comparison.experiment_id)
+            which = (store.url, comparison.experiment_id)
+            figure = _as_far_as(store, which, progress, frame.theme(), None if arms is None else tuple(arms))
     with st.container(key="progress"):
         if progress is not None:
             tell(progress)
     if progress is None or not progress.all_diverged:
-        draw(panels.main_figure(comparison, frame.theme(), arms), "figure")
+        draw(figure or panels.main_figure(comparison, frame.theme(), arms), "figure")
     if pace != _pace(progress):
         st.rerun()
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _as_far_as(
+    _store: Store, which: tuple[str, str], progress: Progress, theme: Theme, arms: tuple[str, ...] | None
+) -> Figure:
+    """The figure at this progress, which every new epoch and every ended run changes: a poll that finds nothing new, and other
+    viewers, neither read nor draw. which: the store's address and the experiment."""
+    return panels.main_figure(_store.comparison(which[1]), theme, None if arms is None else list(arms))
 
 
 @contextmanager
