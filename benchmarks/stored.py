@@ -34,9 +34,9 @@ class Drawn(NamedTuple):
     statuses: tuple[Status, ...]
 
 
-def keep(store: Store, arms: int = 10, seeds: int = 10, epochs: int = 200) -> str:
+def keep(store: Store, arms: int = 10, seeds: int = 10, epochs: int = 200, first_seed: int = 0) -> str:
     """A finished experiment on the scenario with six tasks; returns its id. arms: at most as many as ARMS."""
-    experiment_id, problem = submit(store, arms, seeds, epochs)
+    experiment_id, problem = submit(store, arms, seeds, epochs, first_seed)
     worker = store.workers.register("inline")
     while (claim := store.queue.claim(worker)) is not None:
         write(store, claim, problem, epochs)
@@ -45,10 +45,15 @@ def keep(store: Store, arms: int = 10, seeds: int = 10, epochs: int = 200) -> st
     return experiment_id
 
 
-def submit(store: Store, arms: int, seeds: int, epochs: int) -> tuple[str, Problem]:
+def submit(store: Store, arms: int, seeds: int, epochs: int, first_seed: int = 0) -> tuple[str, Problem]:
     """Queue it, with what a worker would say of its problem; returns its id and its problem."""
     chosen = dict(zip(ARMS[:arms], ARMS[:arms], strict=True))
-    value = {"data": {"scenario": "osint"}, "arms": chosen, "seeds": seeds, "training": {"epochs": epochs}}
+    value = {
+        "data": {"scenario": "osint"},
+        "arms": chosen,
+        "seeds": list(range(first_seed, first_seed + seeds)),
+        "training": {"epochs": epochs},
+    }
     spec, problem = runner.prepare(store, parse_experiment(value))
     return runner.submit(store, spec), problem
 
@@ -79,7 +84,9 @@ def history(runs: Sequence[RunSpec], tasks: Sequence[TaskSpec], epochs: int) -> 
     rng = np.random.default_rng(len(runs))
     columns = channels(tasks)
     falling = np.array([channel.name in LOSSES for channel in columns])
-    level = np.array([LEVELS.get(channel.name, 0.6) for channel in columns]) + 0.1 * rng.standard_normal((len(runs), len(columns)))
+    level = np.array([LEVELS.get(channel.name, 0.6) for channel in columns]) + 0.1 * rng.standard_normal(
+        (len(runs), len(columns))
+    )
     level = np.where(_exists(runs, columns), level, np.nan)
     for epoch in range(1, epochs + 1):
         part = epoch / epochs

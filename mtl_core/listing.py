@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mtl_core.analysis.text import columns
+from mtl_core.columns import columns
 from mtl_core.schemes.catalogue import FAMILIES
 from mtl_core.schemes.markdown import LISTS, allowed, cost, plain, presets
 

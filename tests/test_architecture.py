@@ -14,7 +14,7 @@ ROOT = Path(__file__).parent.parent
 CORE = ROOT / "mtl_core"
 
 LAYERS: tuple[tuple[str, ...], ...] = (  # a module may import its own layer and those above it in this list
-    ("errors", "deferred", "devices", "landscape", "own", "cores"),
+    ("errors", "columns", "cores", "deferred", "devices", "landscape", "own"),
     ("schemes",),
     ("fields", "specs", "links", "experiment_file"),
     ("problem", "records", "schedule", "shapes", "resolving", "detection", "tasks", "metrics", "data"),

@@ -184,7 +184,9 @@ def _curves(
     for size in {len(mine) for mine in runs.values()}:
         alike = [arm for arm, mine in runs.items() if len(mine) == size]
         values = column[:, np.array([runs[arm] for arm in alike], dtype=int)]  # [epochs, arms, seeds]
-        numbers = [one.reshape(len(column), len(alike)).T for one in over_seeds(values.reshape(len(column) * len(alike), size), band)]
+        numbers = [
+            one.reshape(len(column), len(alike)).T for one in over_seeds(values.reshape(len(column) * len(alike), size), band)
+        ]
         for arm, one, mean, low, high, n in zip(alike, values.swapaxes(0, 1), *numbers, strict=True):
             smoothed = None if smoothing is None else smooth(mean, smoothing)
             seeds = tuple(comparison.runs[run].seed for run in runs[arm])

@@ -11,6 +11,7 @@ from mtl_core.analysis.seeds import Difference
 from mtl_core.analysis.selection import selection
 from mtl_core.analysis.verdict import verdict
 from mtl_core.analysis.wording import interval, number, probability
+from mtl_core.columns import columns, printable
 from mtl_core.records import Comparison
 
 ARROWS = {1: "↑", -1: "↓", 0: " "}
@@ -21,9 +22,7 @@ def report(comparison: Comparison, at: At = "best", split: str = "test") -> str:
     judged = verdict(comparison, at, split)
     selected = [one.sentence for one in selection(comparison).arms]
     blocks = [metrics_text(metric_table(comparison, at, split)), score_text(score(comparison, at, split))]
-    blocks += [
-        "\n".join(map(_printable, lines)) for lines in (judged.warnings, judged.sentences, selected, judged.notes) if lines
-    ]
+    blocks += ["\n".join(map(printable, lines)) for lines in (judged.warnings, judged.sentences, selected, judged.notes) if lines]
     return "\n\n".join(block for block in blocks if block)
 
 
@@ -61,15 +60,3 @@ def score_text(scored: Score) -> str:
     lines = [[arm, *(interval(part.estimates[arm]) for part in (scored.total, *counted))] for arm in arms]
     table = columns([head, *lines, ["constant (mean)", *(number(part.constant) for part in (scored.total, *counted))]])
     return "\n".join([table, *([scored.partial_sentence] if scored.partial else [])])
-
-
-def columns(lines: Sequence[Sequence[str]]) -> str:
-    """Left-aligned columns, two spaces apart."""
-    shown = [[_printable(cell) for cell in line] for line in lines]
-    widths = [max(len(cell) for cell in column) for column in zip(*shown, strict=True)]
-    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in shown)
-
-
-def _printable(text: str) -> str:
-    """Text on one line that cannot steer a terminal, whatever names it holds."""
-    return text if text.isprintable() else "".join(letter if letter.isprintable() else " " for letter in text)

@@ -84,13 +84,13 @@ def _lasts(history: Float32[np.ndarray, "epochs runs channels"]) -> Int[np.ndarr
 
 
 @lru_cache(maxsize=1024)
-def _result(text: str) -> RunResult:
+def result_of(text: str) -> RunResult:
     """Read once, as every rerun of a page asks for it again."""
     return RunResult.from_json(text)
 
 
 def _records(rows: Sequence[Record], history: Float32[np.ndarray, "epochs runs channels"]) -> tuple[RunRecord, ...]:
     return tuple(
-        RunRecord(row.arm, row.seed, row.id, row.status, last, _result(row.result) if row.result else None)
+        RunRecord(row.arm, row.seed, row.id, row.status, last, result_of(row.result) if row.result else None)
         for row, last in zip(rows, _lasts(history).tolist(), strict=True)
     )

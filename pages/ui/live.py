@@ -57,7 +57,7 @@ def _watch(store: Store, comparison: Comparison, progress: Progress | None, arms
             jobs.ensure_workers(store)  # a worker that was killed is replaced while somebody watches
             progress = store.progress(comparison.experiment_id)
             which = (store.url, comparison.experiment_id)
-            figure = _as_far_as(store, which, progress, frame.theme(), None if arms is None else tuple(arms))
+            figure = as_far_as(store, which, progress, frame.theme(), None if arms is None else tuple(arms))
     with st.container(key="progress"):
         if progress is not None:
             tell(progress)
@@ -68,9 +68,7 @@ def _watch(store: Store, comparison: Comparison, progress: Progress | None, arms
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
-def _as_far_as(
-    _store: Store, which: tuple[str, str], progress: Progress, theme: Theme, arms: tuple[str, ...] | None
-) -> Figure:
+def as_far_as(_store: Store, which: tuple[str, str], progress: Progress, theme: Theme, arms: tuple[str, ...] | None) -> Figure:
     """The figure at this progress, which every new epoch and every ended run changes: a poll that finds nothing new, and other
     viewers, neither read nor draw. which: the store's address and the experiment."""
     return panels.main_figure(_store.comparison(which[1]), theme, None if arms is None else list(arms))
