@@ -9,8 +9,8 @@ drawing   milliseconds of a comparison of 10 arms x 10 seeds x 200 epochs x 6 ta
 polling   milliseconds of one look at such a comparison while it trains, by what the look finds
 growth    milliseconds of reading, drawing and looking again, by runs and epochs
 
-Milliseconds are of CPU time in this process, medians over experiments that are stored anew each time (`benchmarks/stored.py`: random
-and plausible, nothing is trained). Imports and readiness are wall time: read them where nothing else runs.
+Milliseconds are of CPU time in this process, medians over experiments that are stored anew each time (`benchmarks/stored.py`:
+random and plausible, nothing is trained). Imports and readiness are wall time: read them where nothing else runs.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="one JSON value on stdout and nothing else")
     chosen = parser.parse_args()
     logging.disable(logging.WARNING)  # Streamlit's, about there being no server
-    found = {part: PARTS[part](chosen.short) for part in PARTS if part in chosen.parts}
+    found = {part: PARTS[part](short=chosen.short) for part in PARTS if part in chosen.parts}
     print(json.dumps(found, indent=1) if chosen.json else "\n\n".join(_table(part, of) for part, of in found.items()))
 
 
@@ -58,7 +58,7 @@ def _line(found: Figures) -> str:
 # --- drawing ---------------------------------------------------------------------------------------------------------
 
 
-def drawing(short: bool) -> Figures:
+def drawing(*, short: bool) -> Figures:
     """Milliseconds by part, of the page as it opens (`opened`) and of everything it can show (`every part`)."""
     with _store() as store:
         return _medians(
@@ -94,7 +94,7 @@ def _drawn(store: Any, experiment_id: str) -> Figures:
 # --- polling ---------------------------------------------------------------------------------------------------------
 
 
-def polling(short: bool) -> dict[str, Figures]:
+def polling(*, short: bool) -> dict[str, Figures]:
     """Milliseconds of a look that finds a new epoch, and of one that finds none, half way through training."""
     from mtl_core import jobs
 
@@ -133,7 +133,7 @@ def _look(store: Any, experiment_id: str) -> Figures:
 # --- growth ----------------------------------------------------------------------------------------------------------
 
 
-def growth(short: bool) -> dict[str, Figures]:
+def growth(*, short: bool) -> dict[str, Figures]:
     """Milliseconds by size: reading the first time, reading again, drawing what Compare opens with, and megabytes held."""
     return {f"{a * s} runs x {e} epochs": _grown(a, s, e, 3 if short else 5) for a, s, e in (SHORT_GROWTH if short else GROWTH)}
 
@@ -204,7 +204,7 @@ def _opened_anew(url: str) -> Iterator[Any]:
         yield store
 
 
-PARTS: dict[str, Callable[[bool], Mapping[str, Any]]] = {
+PARTS: dict[str, Callable[..., Mapping[str, Any]]] = {
     "imports": starting.imports,
     "ready": starting.ready,
     "drawing": drawing,

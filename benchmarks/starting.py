@@ -26,7 +26,7 @@ COMMANDS: dict[str, Sequence[str]] = {
 PATIENCE = 120.0  # seconds
 
 
-def imports(short: bool) -> dict[str, float]:
+def imports(*, short: bool) -> dict[str, float]:
     """Seconds of a process by what it does; `without Python` is the import less the bare interpreter."""
     found = {name: min(_seconds(words) for _ in range(3 if short else 10)) for name, words in COMMANDS.items()}
     seen = subprocess.run(
@@ -42,7 +42,7 @@ def _seconds(words: Sequence[str]) -> float:
     return time.perf_counter() - started
 
 
-def ready(short: bool) -> dict[str, float]:
+def ready(*, short: bool) -> dict[str, float]:
     """Seconds from the app's start to its first answer; of its first page and of the next ones; and of a worker to be idle."""
     with tempfile.TemporaryDirectory() as folder:
         alone = _worker_alone(f"sqlite:///{Path(folder) / 'alone.sqlite'}")

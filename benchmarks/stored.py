@@ -76,7 +76,7 @@ def begin(store: Store, claim: Claim, problem: Problem) -> None:
 def finish(store: Store, claim: Claim, problem: Problem, epochs: int) -> None:
     """Store what the lanes came to."""
     rng = np.random.default_rng(claim.batch)
-    store.queue.finish(claim, [_result(problem.tasks, run, epochs, rng) for run in claim.runs])
+    store.queue.finish(claim, [_result(problem.tasks, epochs, rng) for _ in claim.runs])
 
 
 def history(runs: Sequence[RunSpec], tasks: Sequence[TaskSpec], epochs: int) -> Iterator[Drawn]:
@@ -99,7 +99,7 @@ def _exists(runs: Sequence[RunSpec], columns: Sequence[Channel]) -> np.ndarray:
     return np.array([[channel.name != "gate" and (channel.name != "sigma" or has) for channel in columns] for has in learned])
 
 
-def _result(tasks: Sequence[TaskSpec], run: RunSpec, epochs: int, rng: np.random.Generator) -> RunResult:
+def _result(tasks: Sequence[TaskSpec], epochs: int, rng: np.random.Generator) -> RunResult:
     names = tuple(task.name for task in tasks)
     selected = max(1, min(epochs, round(epochs * (0.6 + 0.05 * rng.standard_normal()))))
     values = {task.name: {name: 0.7 + 0.02 * rng.standard_normal() for name in (*metrics_of(task), "loss")} for task in tasks}

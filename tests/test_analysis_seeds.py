@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from mtl_core.analysis.seeds import Paired, estimate, holm, judge, paired, seeds_needed, sign_flip
+from mtl_core.analysis.seeds import RESAMPLES, Paired, estimate, holm, judge, paired, seeds_needed, sign_flip, t_quantile
 
 values = st.lists(st.floats(-100, 100, allow_subnormal=False), min_size=2, max_size=9).map(np.array)
 
@@ -70,6 +70,22 @@ def test_more_seeds_than_can_be_enumerated_still_give_the_same_p_every_time() ->
     sample = np.random.default_rng(1).normal(0.4, 1, 30)
     assert sign_flip(sample) == sign_flip(sample[::-1])
     assert sign_flip(sample) == pytest.approx(stats.ttest_1samp(sample, 0).pvalue, abs=0.02)
+
+
+@pytest.mark.parametrize("seeds", [2, 11, 16, 17, 25])
+@pytest.mark.parametrize("shift", [-0.5, 0.0, 1.0])
+def test_the_sign_flip_is_scipys_enumerated_or_sampled(seeds: int, shift: float) -> None:
+    sample = np.random.default_rng(seeds).normal(shift, 1, seeds).round(1)  # rounded: many sums are equal
+    chosen = {"permutation_type": "samples", "n_resamples": RESAMPLES if seeds > 16 else np.inf, "rng": 0, "vectorized": True}
+    theirs = stats.permutation_test((np.sort(sample),), np.mean, **chosen).pvalue
+    assert sign_flip(sample) == pytest.approx(theirs, abs=1e-12)
+
+
+def test_quantiles_that_are_looked_up_are_scipys() -> None:
+    numbers = np.array([[0, 1, 2, 3], [7, 8, 100, 1025]])
+    with np.errstate(invalid="ignore"):
+        theirs = np.where(numbers > 1, stats.t.ppf(0.975, np.maximum(numbers - 1, 1)), np.nan)
+    assert t_quantile(numbers) == pytest.approx(theirs, rel=1e-12, nan_ok=True)
 
 
 def test_holm_of_a_worked_example() -> None:

@@ -6,6 +6,7 @@ import html
 import itertools
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -256,7 +257,7 @@ def test_a_diverged_run_does_not_bend_the_axis() -> None:
     runs = list(comparison.runs)
     runs[0] = runs[0].__class__(**{**runs[0].__dict__, "status": "diverged"})
     comparison.history[5:, 0, :] = 1e9
-    option = option_of(Comparison(**{**comparison.__dict__, "runs": tuple(runs)}))
+    option = option_of(replace(comparison, runs=tuple(runs)))
     assert all(axis.get("max", 0) < 10 for axis in option["yAxis"])
 
 

@@ -192,7 +192,7 @@ def test_empty_rows_are_no_phases_and_a_row_without_epochs_is_a_sentence() -> No
 def phased(**more: Any) -> Comparison:
     given = drawn_comparison(**more)
     chosen = TrainingSpec.model_validate({**given.spec.training.model_dump(exclude={"epochs"}), "phases": HEADS_FIRST})
-    return Comparison(**{**given.__dict__, "spec": given.spec.model_copy(update={"training": chosen})})
+    return replace(given, spec=given.spec.model_copy(update={"training": chosen}))
 
 
 def marks(option: dict[str, Any]) -> list[dict[str, Any]]:

@@ -52,7 +52,8 @@ class Paired(NamedTuple):
 def t_quantile(n: Int[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
     """Two-sided 95 % quantile of Student's t for means of `n` values; NaN below two."""
     most = int(n.max(initial=0))
-    return _quantiles(1 << most.bit_length())[n]
+    found: Float[np.ndarray, "*shape"] = _quantiles(1 << most.bit_length())[n]
+    return found
 
 
 @cache

@@ -133,11 +133,12 @@ def rounded_all(values: Float[np.ndarray, " values"]) -> Float[np.ndarray, " val
     """`rounded` of every value, in a tenth of the time. Values close to a tie, tiny and huge ones take the way by text."""
     size = np.abs(values)
     usual = (size > 1e-15) & (size < 1e15)
-    places = 3 - np.floor(np.log10(np.where(usual, size, 1.0))).astype(int)
+    plain = np.where(usual, values, 1.0)
+    places = 3 - np.floor(np.log10(np.abs(plain))).astype(int)
     up, down = POWERS[np.maximum(places, 0)], POWERS[np.maximum(-places, 0)]  # one of them is 1, so each step rounds once
-    scaled = values * up / down
+    scaled = plain * up / down
     whole = np.rint(scaled)
-    found = whole * down / up
+    found: Float[np.ndarray, " values"] = whole * down / up
     hard = ~usual | (np.abs(scaled - whole) > 0.5 - 1e-6)
     found[hard] = [rounded(value) for value in values[hard].tolist()]
     return found

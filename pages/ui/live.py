@@ -68,9 +68,17 @@ def _watch(store: Store, comparison: Comparison, progress: Progress | None, arms
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
-def as_far_as(_store: Store, which: tuple[str, str], progress: Progress, theme: Theme, arms: tuple[str, ...] | None) -> Figure:
-    """The figure at this progress, which every new epoch and every ended run changes: a poll that finds nothing new, and other
-    viewers, neither read nor draw. which: the store's address and the experiment."""
+def as_far_as(
+    _store: Store,
+    which: tuple[str, str],
+    progress: Progress,  # noqa: ARG001  (which every new epoch and every run that ended changes)
+    theme: Theme,
+    arms: tuple[str, ...] | None,
+) -> Figure:
+    """The figure at this progress: a look that finds nothing new, and other viewers, neither read nor draw.
+
+    which: the store's address and the experiment.
+    """
     return panels.main_figure(_store.comparison(which[1]), theme, None if arms is None else list(arms))
 
 

@@ -10,6 +10,7 @@ from store_fakes import EPOCHS, LANES, Clock, begin, epoch, experiment, results,
 from mtl_core.own import _KNOWN
 from mtl_core.problem import problem_info
 from mtl_core.store import Store
+from mtl_core.store.sql import SqlStore
 
 
 def test_the_batch_that_waits_longest_is_served_first(store: Store, clock: Clock) -> None:
@@ -83,6 +84,34 @@ def test_reading_again_adds_what_is_new(store: Store) -> None:
     whole = store.comparison(found).history
     assert np.array_equal(store.comparison(found, since_epoch=2).history, whole[2:])
     assert np.allclose(whole, [epoch(n, LANES).values for n in (1, 2, 3)])
+
+
+def test_a_history_that_somebody_holds_neither_changes_nor_can_be_changed(store: Store) -> None:
+    found = submit(store, experiment())
+    claim = begin(store)
+    store.queue.append(claim, [epoch(1, LANES)])
+    held = store.comparison(found).history
+    seen = held.copy()
+    for number in (2, 3, 4, 5):
+        store.queue.append(claim, [epoch(number, LANES)])
+        assert np.array_equal(store.comparison(found).history[:1], seen)
+    assert np.array_equal(held, seen)
+    with pytest.raises(ValueError, match="read-only"):
+        held[0, 0, 0] = 1.0
+
+
+def test_a_history_read_epoch_by_epoch_is_the_one_read_at_once(store: Store) -> None:
+    found = submit(store, experiment())
+    claim = begin(store)
+    for number in (1, 2, 4, 5, 6):  # one is missing
+        store.queue.append(claim, [epoch(number, LANES)])
+        grown = store.comparison(found)
+    fresh = SqlStore(store.url)
+    at_once = fresh.comparison(found)
+    fresh.close()
+    assert np.array_equal(grown.history, at_once.history, equal_nan=True)
+    assert np.isnan(grown.history[2]).all()
+    assert grown.runs == at_once.runs
 
 
 def test_lanes_that_ended_are_seen_while_the_others_go_on(store: Store) -> None:
