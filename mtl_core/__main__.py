@@ -172,8 +172,12 @@ def _bench(options: argparse.Namespace) -> int:
     from mtl_core import bench
     from mtl_core.listing import figures_text
 
-    figures = bench.schemes(options.schemes, short=options.short) if options.schemes else bench.main(short=options.short)
-    return _print(figures, figures_text, as_json=options.json)
+    if options.schemes:
+        return _print(bench.schemes(options.schemes, short=options.short), figures_text, as_json=options.json)
+    only = [name for name in (options.only or "").split(",") if name]
+    form = bench.Form.of(short=options.short, device=options.device)
+    figures = bench.main(form, only, lambda words: print(words, file=sys.stderr, flush=True))
+    return _print(figures, bench.markdown if options.markdown else bench.text, as_json=options.json)
 
 
 def _worker(options: argparse.Namespace) -> int:
@@ -208,12 +212,7 @@ def _parser() -> argparse.ArgumentParser:
         "inspect", help="what is understood of a table: features, targets, kinds, associations, warnings"
     )
     inspect.add_argument("file", type=Path, metavar="FILE", help="CSV, TSV or Parquet")
-    bench = commands.add_parser("bench", help="speed of lanes against a plain PyTorch loop, on this machine")
-    bench.add_argument("--short", action="store_true", help="a quick form, for continuous checks")
-    bench.add_argument(
-        "--schemes", nargs="?", const="medium", choices=("small", "default", "medium"), metavar="SIZE",
-        help="what a step costs under each scheme, on a small, default or medium problem (medium if left out)",
-    )  # fmt: skip
+    bench = _add_bench(commands)
     schemes = commands.add_parser("schemes", help="every weighting scheme with its settings, defaults, limits and source")
     schemes.add_argument("name", nargs="?", metavar="NAME", help="one scheme in full")
     schemes.add_argument("--markdown", action="store_true", help="print the document that docs/schemes.md is")
@@ -229,6 +228,22 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--threads", metavar="N", help="of each process: a number or auto; default: MTL_THREADS, else 1")
     worker.set_defaults(command=_worker)
     return parser
+
+
+def _add_bench(commands: Any) -> argparse.ArgumentParser:
+    bench: argparse.ArgumentParser = commands.add_parser("bench", help="speed of lanes beside other loops, on this machine")
+    bench.add_argument("--short", action="store_true", help="a quick form, for continuous checks")
+    bench.add_argument(
+        "--only", metavar="NAME[,NAME]",
+        help="some parts: steps, gramian, evaluation, store, growth, memory, import, mixed, compile",
+    )  # fmt: skip
+    bench.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where to train; on cuda steps only")
+    bench.add_argument("--markdown", action="store_true", help="print tables as Markdown")
+    bench.add_argument(
+        "--schemes", nargs="?", const="medium", choices=("small", "default", "medium", "large"), metavar="SIZE",
+        help="what a step costs under each scheme, on a small, default, medium or large problem (medium if left out)",
+    )  # fmt: skip
+    return bench
 
 
 def _add_run(commands: Any) -> Any:

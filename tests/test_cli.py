@@ -258,16 +258,41 @@ def test_a_reader_that_hangs_up_early_is_no_error() -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_bench_prints_figures(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    fake = types.ModuleType("mtl_core.bench")
-    rows = [{"name": "plain", "cpu_s": 2.0}, {"name": "lanes", "cpu_s": 0.25}]
-    fake.main = lambda short: {"times_faster": 11.25, "short": short, "table": rows}  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "mtl_core.bench", fake)
-    monkeypatch.setattr("mtl_core.bench", fake, raising=False)
-    assert main(["bench", "--short", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out) == {"times_faster": 11.25, "short": True, "table": rows}
-    assert main(["bench"]) == 0
-    assert capsys.readouterr().out == "times faster: 11.25\nshort: False\ntable:\nname   cpu_s\nplain  2\nlanes  0.25\n"
+def test_bench_prints_figures_and_says_on_stderr_how_far_it_is(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from mtl_core import bench
+
+    def measure(form: Any, only: list[str], tell: Any) -> dict[str, Any]:
+        tell("a row")
+        return {"short": form.short, "device": form.device, "only": only}
+
+    monkeypatch.setattr(bench, "main", measure)
+    monkeypatch.setattr(bench, "markdown", lambda figures: f"| {figures['only']} |")
+    assert main(["bench", "--short", "--only", "steps,import", "--json"]) == 0
+    told = capsys.readouterr()
+    assert json.loads(told.out) == {"short": True, "device": "cpu", "only": ["steps", "import"]}
+    assert told.err == "a row\n"
+    assert main(["bench", "--markdown", "--only", "store"]) == 0
+    assert capsys.readouterr().out == "| ['store'] |\n"
+
+
+def test_the_parts_of_the_benchmark_are_all_in_its_help() -> None:
+    from mtl_core.bench import NAMES
+
+    words = subprocess.run(
+        [sys.executable, "-m", "mtl_core", "bench", "--help"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert ", ".join(NAMES) in " ".join(words.stdout.split())
+
+
+def test_bench_of_schemes_prints_a_table(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    from mtl_core import bench
+
+    rows = [{"name": "equal", "relative_cost": 1.0}, {"name": "pcgrad", "relative_cost": 2.5}]
+    monkeypatch.setattr(bench, "schemes", lambda size, short: {"size": size, "table": rows})
+    assert main(["bench", "--schemes"]) == 0
+    assert capsys.readouterr().out == "size: medium\ntable:\nname    relative_cost\nequal   1\npcgrad  2.5\n"
 
 
 # --- experiment files ------------------------------------------------------------------------------------------------

@@ -1,0 +1,84 @@
+"""The parts of the benchmark, by name, and all of them one after another."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+from mtl_core.bench.compiled import compiled
+from mtl_core.bench.growth import growth
+from mtl_core.bench.machine import machine
+from mtl_core.bench.mixed import mixed
+from mtl_core.bench.process import imports, memory
+from mtl_core.bench.steps import gramian, steps
+from mtl_core.bench.storing import storing
+from mtl_core.bench.targets import targets
+from mtl_core.bench.timing import Form, Row, one_thread
+from mtl_core.bench.whole import evaluation
+from mtl_core.errors import UserError, unknown
+
+
+class Part(NamedTuple):
+    """A table of the benchmark."""
+
+    title: str
+    rows: Callable[[Form], Iterator[Row]]
+    always: bool = True  # in the short form, too, where nothing is named
+
+
+PARTS = {
+    "steps": Part("Training steps: plain loop, lanes, bare products (lane-steps per CPU-second)", steps),
+    "gramian": Part("Training steps under schemes on gradients, beside torchjd's (lane-steps per CPU-second)", gramian),
+    "evaluation": Part("Whole trainings: evaluation, recording, store", evaluation),
+    "store": Part("Runner and store without training", storing),
+    "growth": Part("How cost grows", growth),
+    "memory": Part("Memory of the default problem", memory),
+    "import": Part("Seconds of an import, and of a worker's start", imports),
+    "mixed": Part("A mixed comparison, wall time", mixed, always=False),
+    "compile": Part("torch.compile (lane-steps per CPU-second)", compiled, always=False),
+}
+NAMES = tuple(PARTS)
+ON_GPU = ("steps",)
+
+
+def main(form: Form, only: Sequence[str] = (), tell: Callable[[str], None] = lambda _: None) -> dict[str, Any]:
+    """Measure and return plain data; `tell` hears of every row. Raises UserError for a part that there is not."""
+    names = chosen(form, only)
+    began, cpu = time.perf_counter(), time.process_time()
+    sections: dict[str, dict[str, Any]] = {}
+    with one_thread():
+        on = machine(form.device)
+        for name in names:
+            rows = []
+            for row in PARTS[name].rows(form):
+                rows.append(row)
+                tell(f"{time.perf_counter() - began:5.0f} s  {name}: {' '.join(_told(row))}")
+            sections[name] = {"title": PARTS[name].title, "rows": rows}
+    found = targets({name: section["rows"] for name, section in sections.items()})
+    return {
+        "short": form.short,
+        "device": form.device,
+        "wall_s": time.perf_counter() - began,
+        "cpu_s": time.process_time() - cpu,
+        "machine": on,
+        "sections": sections,
+        "targets": {"title": "Targets", "rows": found},
+    }
+
+
+def chosen(form: Form, only: Sequence[str]) -> list[str]:
+    """Which parts to measure, in their order. Raises UserError."""
+    for name in only:
+        if name not in PARTS:
+            raise UserError(unknown("part of the benchmark", name, PARTS))
+    if only:
+        return [name for name in PARTS if name in only]
+    if form.device != "cpu":
+        return list(ON_GPU)
+    return [name for name, part in PARTS.items() if part.always or not form.short]
+
+
+def _told(row: Row) -> list[str]:
+    """What a row is about: its words and whole numbers."""
+    return [str(value) for value in row.values() if isinstance(value, str | int) and not isinstance(value, bool)][:4]
