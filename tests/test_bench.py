@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -16,9 +17,12 @@ from mtl_core.bench.compiled import stacked_objective, stacked_parameters
 from mtl_core.bench.parts import PARTS, chosen
 from mtl_core.bench.plain import PlainRun, evaluated, plain_losses, split_of
 from mtl_core.bench.problems import SIZES, Size, mixed_heads, runs_of, training_of
+from mtl_core.bench.process import cpu_seconds, peak_kb
 from mtl_core.bench.products import flops, product_steps
 from mtl_core.bench.report import cell
 from mtl_core.bench.targets import targets
+from mtl_core.bench.timing import Spent, measured, ratio
+from mtl_core.bench.torchjd_loop import torchjd_present
 from mtl_core.engine import Training
 from mtl_core.errors import UserError
 from mtl_core.lanes.plain import from_module
@@ -50,7 +54,7 @@ def test_every_part_of_the_short_form_has_rows_of_plain_data(figures: dict[str, 
 def test_what_is_measured_is_positive(figures: dict[str, Any]) -> None:
     for section in figures["sections"].values():
         for row in section["rows"]:
-            measured = {key: value for key, value in row.items() if isinstance(value, float) and key != "share_of_wall"}
+            measured = {key: value for key, value in row.items() if isinstance(value, float) and not key.startswith("share_of_")}
             assert measured, row
             assert all(value > 0 for key, value in measured.items() if key != "mb_per_lane"), row
 
@@ -165,3 +169,37 @@ def test_a_plain_run_is_evaluated_on_what_has_labels() -> None:
     found = evaluated(run.model, problem.tasks, run.validation)
     assert len(found) == len(problem.tasks)
     assert all(torch.tensor(pair).isfinite().all() for pair in found)
+
+
+# --- how it is measured -----------------------------------------------------------------------------------------------
+
+
+def test_jobs_are_repeated_in_turns() -> None:
+    heard: list[str] = []
+    times = measured({"a": lambda _: heard.append("a"), "b": lambda _: heard.append("b")}, replace(QUICK, rounds=3))
+    assert "".join(heard) == "aabb" + "ab" * 3  # two that say how long one takes, then in turns
+    assert {key: len(found) for key, found in times.items()} == {"a": 3, "b": 3}
+
+
+def test_a_ratio_is_of_the_same_round() -> None:
+    """A machine that is ten times slower in one round does not move it."""
+    slow, quick = [Spent(2.0, 4.0), Spent(20.0, 40.0), Spent(2.0, 4.0)], [Spent(1.0, 1.0), Spent(10.0, 10.0), Spent(1.0, 1.0)]
+    assert ratio(slow, quick) == (2.0, 2.0, 2.0)
+    assert ratio(slow, quick, "cuda") == (4.0, 4.0, 4.0)
+    assert ratio(slow, quick, times=64) == (128.0, 128.0, 128.0)
+
+
+def test_what_a_process_has_held_and_used_only_grows() -> None:
+    before, used = peak_kb(), cpu_seconds([os.getpid()])
+    kept = torch.ones(50_000_000, dtype=torch.uint8).sum()
+    assert peak_kb() >= before
+    assert int(kept) == 50_000_000
+    assert cpu_seconds([os.getpid()]) >= used
+    assert cpu_seconds([]) == 0
+
+
+def test_what_a_scheme_costs_is_told_beside_equal_weights_and_torchjds_loop() -> None:
+    found = bench.schemes("small", ["pcgrad", "softplus"], short=True)
+    assert [row["name"] for row in found["table"]] == ["equal", "softplus", "pcgrad"]
+    assert all(row["relative_cost"] > 0 and row["lane_steps_per_cpu_s"] > 0 for row in found["table"])
+    assert [row["over_torchjd"] is None for row in found["table"]] == [True, True, not torchjd_present()]

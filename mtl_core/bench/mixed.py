@@ -9,11 +9,11 @@ from __future__ import annotations
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 
-from mtl_core.bench.process import start_worker, wait_until_ready
-from mtl_core.bench.timing import Form, Row, spent
+from mtl_core.bench.process import cpu_seconds, start_worker, wait_until_ready
+from mtl_core.bench.timing import Form, Row, Spent, middle, repeated
 from mtl_core.bench.torchjd_loop import ABSENT, torchjd_present
 from mtl_core.bench.whole import SCENARIO, epoch_of_plain, experiment, store_in
 from mtl_core.data import scenarios
@@ -29,38 +29,38 @@ WORKERS, LOOK_SECONDS = 2, 0.05
 def mixed(form: Form) -> Iterator[Row]:
     """Two workers, and one run after another."""
     if not torchjd_present():
-        yield {"what": ABSENT, "wall_s": None, "over_loops": None, "extrapolated": None}
+        yield {"what": ABSENT}
         return
     epochs, seeds = form.pick((30, 8), (2, 2))
     spec = experiment(SCHEMES, epochs, seeds)
     loops = _loops(spec, form)
-    with tempfile.TemporaryDirectory() as folder, closing(open_store(store_in(folder))) as store, _workers(store):
-        wall = _finished(store, spec)
+    with tempfile.TemporaryDirectory() as folder, closing(open_store(store_in(folder))) as store, _workers(store) as workers:
+        ours = _finished(store, spec, workers)
     what = f"{len(SCHEMES)} schemes x {seeds} seeds x {epochs} epochs"
-    yield {"what": f"{what}, one run after another", "wall_s": loops, "over_loops": None, "extrapolated": True}
-    yield {"what": f"{what}, {WORKERS} workers", "wall_s": wall, "over_loops": loops / wall, "extrapolated": False}
+    yield {"what": f"{what}, one run after another", "wall_s": loops.wall, "cpu_s": loops.cpu, "extrapolated": True}
+    over = {"over_loops": loops.wall / ours.wall, "over_loops_cpu": loops.cpu / ours.cpu if ours.cpu else None}
+    yield {"what": f"{what}, {WORKERS} workers", "wall_s": ours.wall, "cpu_s": ours.cpu or None, "extrapolated": False, **over}
 
 
-def _loops(spec: ExperimentSpec, form: Form) -> float:
-    """Seconds of all runs one after another, from the quickest of a few epochs of each scheme."""
+def _loops(spec: ExperimentSpec, form: Form) -> Spent:
+    """All runs one after another, from the median of a few epochs of each scheme."""
     problem = scenarios.load(SCENARIO, {})
-    epochs = resolve(spec, problem).training.epochs or 1
-    total = 0.0
-    for arm in spec.arms.values():
-        epoch = epoch_of_plain(problem, spec, arm.scheme, judged=True)
-        assert epoch is not None
-        epoch()
-        total += min(spent(epoch).wall for _ in range(form.pick(3, 1)))
-    return total * epochs * len(spec.seeds)
+    runs = (resolve(spec, problem).training.epochs or 1) * len(spec.seeds)
+    epochs = {arm.scheme: epoch_of_plain(problem, spec, arm.scheme, judged=True) for arm in spec.arms.values()}
+    jobs = {scheme: job for scheme, job in epochs.items() if job is not None}
+    repeated(jobs, 1)
+    times = [middle(found) for found in repeated(jobs, form.pick(3, 1)).values()]
+    return Spent(runs * sum(one.cpu for one in times), runs * sum(one.wall for one in times))
 
 
 @contextmanager
-def _workers(store: Store) -> Iterator[None]:
+def _workers(store: Store) -> Iterator[list[int]]:
+    """Their process numbers."""
     children: list[subprocess.Popen[bytes]] = []
     try:
         children += [start_worker(store.url) for _ in range(WORKERS)]
         wait_until_ready(store, WORKERS)
-        yield
+        yield [child.pid for child in children]
     finally:
         for child in children:
             child.terminate()
@@ -68,9 +68,9 @@ def _workers(store: Store) -> Iterator[None]:
             child.wait()
 
 
-def _finished(store: Store, spec: ExperimentSpec) -> float:
-    began = time.perf_counter()
+def _finished(store: Store, spec: ExperimentSpec, workers: Sequence[int]) -> Spent:
+    began, before = time.perf_counter(), cpu_seconds(workers)
     name = submit(store, spec)
     while store.progress(name).active:
         time.sleep(LOOK_SECONDS)
-    return time.perf_counter() - began
+    return Spent(cpu_seconds(workers) - before, time.perf_counter() - began)

@@ -1,21 +1,18 @@
-"""The parts of the benchmark, by name, and all of them one after another."""
+"""The parts of the benchmark, by name, and all of them one after another.
+
+A part's module is imported when it is measured, so that steps on a GPU need neither the store's packages nor those of tables.
+"""
 
 from __future__ import annotations
 
+import importlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from mtl_core.bench.compiled import compiled
-from mtl_core.bench.growth import growth
 from mtl_core.bench.machine import machine
-from mtl_core.bench.mixed import mixed
-from mtl_core.bench.process import imports, memory
-from mtl_core.bench.steps import gramian, steps
-from mtl_core.bench.storing import storing
 from mtl_core.bench.targets import targets
 from mtl_core.bench.timing import Form, Row, one_thread
-from mtl_core.bench.whole import evaluation
 from mtl_core.errors import UserError, unknown
 
 
@@ -23,20 +20,26 @@ class Part(NamedTuple):
     """A table of the benchmark."""
 
     title: str
-    rows: Callable[[Form], Iterator[Row]]
+    source: str  # module here, and the function in it that yields the rows
     always: bool = True  # in the short form, too, where nothing is named
+
+    def rows(self, form: Form) -> Iterator[Row]:
+        """Measure."""
+        module, _, name = self.source.partition(".")
+        rows: Iterator[Row] = getattr(importlib.import_module(f"mtl_core.bench.{module}"), name)(form)
+        return rows
 
 
 PARTS = {
-    "steps": Part("Training steps: plain loop, lanes, bare products (lane-steps per CPU-second)", steps),
-    "gramian": Part("Training steps under schemes on gradients, beside torchjd's (lane-steps per CPU-second)", gramian),
-    "evaluation": Part("Whole trainings: evaluation, recording, store", evaluation),
-    "store": Part("Runner and store without training", storing),
-    "growth": Part("How cost grows", growth),
-    "memory": Part("Memory of the default problem", memory),
-    "import": Part("Seconds of an import, and of a worker's start", imports),
-    "mixed": Part("A mixed comparison, wall time", mixed, always=False),
-    "compile": Part("torch.compile (lane-steps per CPU-second)", compiled, always=False),
+    "steps": Part("Training steps: plain loop, lanes, bare products", "steps.steps"),
+    "gramian": Part("Training steps under schemes on gradients, beside torchjd's loop", "steps.gramian"),
+    "evaluation": Part("Whole trainings: evaluation, recording, store", "whole.evaluation"),
+    "store": Part("Runner and store without training", "storing.storing"),
+    "growth": Part("How cost grows", "growth.growth"),
+    "memory": Part("Memory of the default problem", "process.memory"),
+    "import": Part("Seconds of an import, and of a worker's start", "process.imports"),
+    "mixed": Part("A mixed comparison", "mixed.mixed", always=False),
+    "compile": Part("torch.compile", "compiled.compiled", always=False),
 }
 NAMES = tuple(PARTS)
 ON_GPU = ("steps",)

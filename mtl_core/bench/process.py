@@ -8,13 +8,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from mtl_core.bench.timing import Form, Row
-from mtl_core.jobs import ONE_THREAD
+from mtl_core.runner.starting import ONE_THREAD
 from mtl_core.store import Store, open_store
 
 ROOT = Path(__file__).parent.parent.parent
@@ -78,6 +78,13 @@ def peak_kb() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024 if sys.platform == "darwin" else 1)
 
 
+def cpu_seconds(processes: Iterable[int]) -> float:
+    """What these processes have used; 0 where the system does not tell."""
+    stats = [Path(f"/proc/{number}/stat") for number in processes]
+    fields = [stat.read_text(encoding="utf-8").rpartition(")")[2].split() for stat in stats if stat.is_file()]
+    return sum(int(mine[11]) + int(mine[12]) for mine in fields) / os.sysconf("SC_CLK_TCK") if fields else 0.0
+
+
 def start_worker(url: str) -> subprocess.Popen[bytes]:
     """As the app starts one, but nobody's."""
     words = [sys.executable, "-m", "mtl_core", "worker"]
@@ -95,9 +102,12 @@ def wait_until_ready(store: Store, count: int = 1) -> None:
         time.sleep(0.01)
 
 
-def told_by(words: list[str], seconds: float) -> Any:
-    """The JSON in the last line that a Python process of ours prints. Raises subprocess.SubprocessError."""
-    environment = {**_environment(), **ONE_THREAD}
+def told_by(words: list[str], seconds: float, **more: str) -> Any:
+    """The JSON in the last line that a Python process of ours prints; `more` goes into its environment.
+
+    Raises subprocess.SubprocessError.
+    """
+    environment = {**_environment(), **ONE_THREAD, **more}
     done = subprocess.run(  # noqa: S603  (our own)
         [sys.executable, *words], env=environment, capture_output=True, text=True, check=True, timeout=seconds
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mtl_core.analysis.text import columns
+from mtl_core.columns import columns
 
 Figures = Mapping[str, Any]
 Lines = list[list[str]]

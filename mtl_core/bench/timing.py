@@ -24,6 +24,7 @@ Row = dict[str, Any]  # plain data, one line of a table
 Key = TypeVar("Key", bound=Hashable)
 Choice = TypeVar("Choice")
 MOST_STEPS = 10_000  # of one repetition
+STORED = "and through the runner and a store"  # a whole training as a person runs it
 
 
 @dataclass(frozen=True)
