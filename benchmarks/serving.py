@@ -101,17 +101,17 @@ def polling(*, short: bool) -> dict[str, Figures]:
     epochs = 40 if short else 200
     with _store() as store:
         experiment_id, problem = stored.submit(store, 10, 10, epochs)
-        claim = store.queue.claim(store.workers.register("inline"))
-        assert claim is not None
-        stored.begin(store, claim, problem)
-        drawn = list(stored.history(claim.runs, problem.tasks, epochs))
-        store.queue.append(claim, drawn[: epochs // 2])
+        drawn = [(claim, list(stored.history(claim.runs, problem.tasks, epochs))) for claim in stored.claims(store)]
+        for claim, of_batch in drawn:
+            stored.begin(store, claim, problem)
+            store.queue.append(claim, of_batch[: epochs // 2])
         with closing(_reader(store.url)) as reader:
             jobs.ensure_workers(reader, 0)
             _look(reader, experiment_id)
             found: dict[str, list[Figures]] = {"a new epoch": [], "nothing new": []}
-            for one in drawn[epochs // 2 : epochs // 2 + 9]:
-                store.queue.append(claim, [one])
+            for epoch in range(epochs // 2, epochs // 2 + 9):
+                for claim, of_batch in drawn:
+                    store.queue.append(claim, [of_batch[epoch]])
                 for seen in found.values():
                     seen.append(_look(reader, experiment_id))
         return {name: {key: median(one[key] for one in seen) for key in seen[0]} for name, seen in found.items()}

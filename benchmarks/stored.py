@@ -22,6 +22,7 @@ from mtl_core.store import Claim, Store
 
 ARMS = ("equal", "softplus", "uncertainty", "dwa", "gls", "rlw", "uw_so", "imtl_l", "famo", "scale_invariant")
 COMMIT = 8  # epochs that share one
+WORKERS = (0.0, 0.0)  # two that are free, as an app has them: experiments are cut for both
 LOSSES = ("loss", "criterion", "learned_total", "mae", "mse", "rmse", "nll")
 LEVELS = {"weight": 0.3, "share": 0.2, "available": 1.0, "gate": 1.0, "sigma": 0.8}
 
@@ -37,11 +38,9 @@ class Drawn(NamedTuple):
 def keep(store: Store, arms: int = 10, seeds: int = 10, epochs: int = 200, first_seed: int = 0) -> str:
     """A finished experiment on the scenario with six tasks; returns its id. arms: at most as many as ARMS."""
     experiment_id, problem = submit(store, arms, seeds, epochs, first_seed)
-    worker = store.workers.register("inline")
-    while (claim := store.queue.claim(worker)) is not None:
+    for claim in claims(store):
         write(store, claim, problem, epochs)
         finish(store, claim, problem, epochs)
-    store.workers.retire(worker)
     return experiment_id
 
 
@@ -55,7 +54,13 @@ def submit(store: Store, arms: int, seeds: int, epochs: int, first_seed: int = 0
         "training": {"epochs": epochs},
     }
     spec, problem = runner.prepare(store, parse_experiment(value))
-    return runner.submit(store, spec), problem
+    return runner.submit(store, spec, free=WORKERS), problem
+
+
+def claims(store: Store) -> list[Claim]:
+    """Everything that waits, for a worker that is this process."""
+    worker = store.workers.register("inline")
+    return list(iter(lambda: store.queue.claim(worker), None))
 
 
 def write(store: Store, claim: Claim, problem: Problem, epochs: int) -> None:
