@@ -36,7 +36,7 @@ STEPS, TRAINED = "steps only", "and evaluated, recorded"
 def evaluation(form: Form) -> Iterator[Row]:
     """Loss-based schemes and schemes on gradients, with and without evaluation each epoch, with and without the store."""
     for group, schemes in GROUPS.items():
-        epochs = form.pick({"loss-based": 30, "on gradients": 10}[group], 2)
+        epochs = form.pick({"loss-based": 30, "on gradients": 5}[group], 2)
         spec = experiment(schemes, epochs, form.pick(8, 2))
         problem = scenarios.load(SCENARIO, {})
         runs = len(spec.arms) * len(spec.seeds)
