@@ -13,8 +13,6 @@ All lanes are judged on the same rows, so labels have no lane dimension. The nam
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,6 +21,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from mtl_core import detection
+from mtl_core.labels import Labels, without
 from mtl_core.ranking import above, auroc_and_precision, finite, ranked
 from mtl_core.tasks import element_loss, predicted_count, probability_of_zero, task_loss
 
@@ -31,63 +30,6 @@ if TYPE_CHECKING:
 
 EARLY, LATE = 13.0, 10.0  # units of error by which a row's term of NASA's score grows e-fold
 MOST = 70.0  # largest exponent: a sum over a million rows stays within float32, in which it is stored
-NUMBERS_AT_ONCE = 1 << 18  # errors held at a time: 1 MiB of float32, what a processor's cache holds
-
-
-@dataclass(frozen=True)
-class Labels:
-    """A task's labels, in the rows that have any, and what can be known of them before anything is predicted."""
-
-    task: TaskSpec
-    targets: Float[Tensor, "labelled width"]  # column after column in memory, as `lanes.evaluate` has its outputs
-    valid: Bool[Tensor, "labelled elements"] | None  # None: all of them
-    rows: Int[Tensor, " labelled"] | None  # None: all of them
-    scale: Float[np.ndarray, " width"]  # the unit of each scaled target column, in original units
-
-    @staticmethod
-    def of(
-        task: TaskSpec,
-        targets: Float[Tensor, "rows width"],
-        valid: Bool[Tensor, "rows elements"],
-        scale: Float[np.ndarray, " width"],
-    ) -> Labels:
-        """Leave out the rows without a label, and the mask where it would mask nothing."""
-        any_label = valid.any(-1)
-        rows = None if bool(any_label.all()) else any_label.nonzero().flatten()
-        if rows is not None:
-            targets, valid = targets[rows], valid[rows]
-        return Labels(task, targets.mT.contiguous().mT, None if bool(valid.all()) else valid, rows, scale)
-
-    def __len__(self) -> int:
-        return len(self.targets)
-
-    @property
-    def mask(self) -> Bool[Tensor, "labelled elements"]:
-        """Where there is a label."""
-        return self.targets.new_ones(len(self), self.task.elements, dtype=torch.bool) if self.valid is None else self.valid
-
-    @cached_property
-    def counts(self) -> Float[Tensor, " width"]:
-        """Labels by column."""
-        whole = self.targets.new_full(self.targets.shape[1:], len(self), dtype=torch.float64)
-        return (whole if self.valid is None else self.valid.sum(0).double()).cpu()
-
-    @cached_property
-    def spread(self) -> Float[Tensor, " width"]:
-        """Sum by column of the squared distances from the mean; NaN for a column that does not vary."""
-        centre = self._masked(self.targets).sum(0, dtype=torch.float64) / self.counts.to(self.targets.device).clamp(min=1)
-        squares = self._masked(self.targets - centre.to(self.targets.dtype)).square().sum(0, dtype=torch.float64).cpu()
-        least = 1e-12 * (centre.cpu() ** 2 * self.counts).clamp(min=torch.finfo(self.targets.dtype).tiny)
-        return torch.where(squares > least, squares, torch.nan)
-
-    @cached_property
-    def classes(self) -> tuple[Int[Tensor, " negative"], Int[Tensor, " positive"]]:
-        """Places of the two classes of a binary task."""
-        positive = self.targets[:, 0] > 0.5
-        return (~positive).nonzero().flatten(), positive.nonzero().flatten()
-
-    def _masked(self, values: Tensor) -> Tensor:
-        return values if self.valid is None else values.masked_fill(~self.valid, 0.0)
 
 
 def metrics(
@@ -156,14 +98,10 @@ def _errors(labels: Labels, predicted: Tensor) -> tuple[dict[str, Tensor], dict[
 
 def _sums(labels: Labels, predicted: Tensor) -> tuple[Float[Tensor, "lanes width"], Float[Tensor, "lanes width"]]:
     """Squared and absolute residuals summed over rows, some rows at a time."""
-    lanes, rows, width = predicted.shape
+    lanes, _, width = predicted.shape
     squares, sizes = (predicted.new_zeros(lanes, width, dtype=torch.float64) for _ in range(2))
-    some = max(1, NUMBERS_AT_ONCE // (lanes * width))
-    for first in range(0, rows, some):
-        piece = slice(first, first + some)
-        residual = predicted[:, piece] - labels.targets[piece]
-        if labels.valid is not None:
-            residual.masked_fill_(~labels.valid[piece], 0.0)
+    for rows, targets, unknown in labels.pieces(lanes):
+        residual = without(predicted[:, rows] - targets, unknown)
         squares += (residual * residual).sum(1)
         sizes += residual.abs_().sum(1)
     return squares.cpu(), sizes.cpu()

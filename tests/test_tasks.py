@@ -17,6 +17,7 @@ from statsmodels.discrete.count_model import ZeroInflatedNegativeBinomialP
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
+from mtl_core import labels
 from mtl_core.baselines import constant_outputs, with_baselines
 from mtl_core.lanes.tensors import to_tensors
 from mtl_core.metrics import metrics
@@ -297,6 +298,15 @@ def test_errors_are_scikit_learns_in_original_units(name: str) -> None:
         assert ours["rmse"][lane] == pytest.approx(sk.root_mean_squared_error(*flat), rel=1e-10)
         columns = [(true[valid[:, c], c].numpy(), predicted[valid[:, c], c].numpy()) for c in range(task.width)]
         assert ours["r2"][lane] == pytest.approx(np.mean([sk.r2_score(*column) for column in columns]), rel=1e-9)
+
+
+@pytest.mark.parametrize("name", ["mse", "vector", "zinb"])
+def test_errors_of_a_few_rows_at_a_time_add_up(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    outputs, targets = draw(TASKS[name], 12)
+    whole = judged(TASKS[name], outputs, targets)
+    monkeypatch.setattr(labels, "NUMBERS_AT_ONCE", 3 * LANES * targets.shape[1])
+    for metric, values in judged(TASKS[name], outputs, targets).items():
+        assert values == pytest.approx(whole[metric], rel=1e-12)
 
 
 @pytest.mark.parametrize("seed", range(5))

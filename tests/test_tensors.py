@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 
+from mtl_core.lanes import tensors
 from mtl_core.lanes.tensors import to_tensors
 from mtl_core.problem import Problem
 from mtl_core.specs import TaskSpec
@@ -41,3 +43,26 @@ def test_a_split_is_complete_if_no_label_of_it_is_missing() -> None:
     problem = Problem("made", np.zeros((100, 1)), {"y": targets}, (TaskSpec(name="y", kind="regression"),), split, ("x",))
     found = to_tensors(problem, torch.float64, torch.device("cpu"))
     assert [rows.complete for rows in found.splits] == [True, False, True]
+
+
+def test_a_table_taken_block_by_block_is_the_table_taken_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(1)
+    features, split = rng.normal(3, 2, size=(100, 4)), rng.permutation(np.repeat([0, 1, 2], [60, 20, 20])).astype(np.int8)
+    targets = {
+        "y": np.where(rng.random((100, 3)) < 0.3, np.nan, rng.normal(size=(100, 3))),
+        "c": rng.integers(0, 2, (100, 1)) * 1.0,
+    }
+    tasks = (TaskSpec(name="y", kind="multi_output", width=3), TaskSpec(name="c", kind="binary"))
+    problem = Problem("made", features, targets, tasks, split, ("a", "b", "c", "d"))
+    monkeypatch.setattr(tensors, "NUMBERS_AT_ONCE", 28)  # seven rows of features
+    found = to_tensors(problem, torch.float64, torch.device("cpu"))
+    train, known = split == 0, np.isfinite(targets["y"])
+    mean, scale = np.nanmean(targets["y"][train], 0), np.nanstd(targets["y"][train], 0)
+    for number, rows in enumerate(found.splits):
+        mine = split == number
+        expected = (features[mine] - features[train].mean(0)) / features[train].std(0)
+        np.testing.assert_allclose(rows.features, expected, rtol=1e-12, atol=1e-12)
+        scaled = np.where(known, (targets["y"] - mean) / scale, 0.0)[mine]
+        np.testing.assert_allclose(rows.targets, np.column_stack([scaled, targets["c"][mine]]), rtol=1e-12, atol=1e-12)
+        assert np.array_equal(rows.valid, np.column_stack([known[mine], np.ones(mine.sum(), dtype=bool)]))
+    np.testing.assert_allclose(found.scales[0], scale, rtol=1e-12)

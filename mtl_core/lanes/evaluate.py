@@ -10,9 +10,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from mtl_core.labels import Labels
 from mtl_core.lanes.models import Model, Shape
 from mtl_core.lanes.tensors import Rows, Tensors
-from mtl_core.metrics import Labels, judge
+from mtl_core.metrics import judge
 from mtl_core.records import metrics_of
 from mtl_core.tasks import split_outputs
 
