@@ -93,7 +93,7 @@ def _at_once(pool: Pool, batches: list[list[RunSpec]]) -> list[float]:
 def _prepare() -> None:
     import torch
 
-    from mtl_core.engine import warm
+    from mtl_core.lanes.memory import warm
 
     torch.set_num_threads(1)
     warm()
@@ -142,7 +142,8 @@ def steps(count: int, sizes: list[str]) -> dict[str, float]:
     """Least milliseconds of a step of 16 (large) or 64 lanes, by size, in this process."""
     import torch
 
-    from mtl_core.engine import Training, warm
+    from mtl_core.engine import Training
+    from mtl_core.lanes.memory import warm
 
     warm()
     torch.set_num_threads(count)

@@ -163,7 +163,7 @@ def _ready(count: int) -> Problem:
     import torch
 
     from mtl_core.bench.problems import mixed_heads
-    from mtl_core.engine import warm
+    from mtl_core.lanes.memory import warm
 
     torch.set_num_threads(1)
     warm()

@@ -24,18 +24,17 @@ from torch import Tensor
 from mtl_core.baselines import baseline_losses
 from mtl_core.devices import choose_device
 from mtl_core.lanes.batches import Batches
-from mtl_core.lanes.checkpoints import pack, unpack
+from mtl_core.lanes.checkpoints import pack, resume, state_of, unpack
 from mtl_core.lanes.evaluate import evaluate
 from mtl_core.lanes.live import Step
-from mtl_core.lanes.memory import keep_freed_memory
-from mtl_core.lanes.recorder import EpochSums, share
+from mtl_core.lanes.recorder import EpochSums, validation_signals
 from mtl_core.lanes.results import Outcome, run_results
 from mtl_core.lanes.start import rates, setup, start_lanes, trained_tasks
 from mtl_core.lanes.tensors import to_tensors
 from mtl_core.lanes.weighing import Weighing
 from mtl_core.records import Channel, RunResult, Status, channels, metrics_of
 from mtl_core.schedule import Schedule
-from mtl_core.schemes.base import REFUSAL, Signals
+from mtl_core.schemes.base import REFUSAL
 from mtl_core.schemes.build import build
 from mtl_core.selection import Criterion, Watch, fixed_weights, selecting
 from mtl_core.shapes import shape_of
@@ -62,27 +61,27 @@ class Training:
         training = runs[0].training
         self.problem, self.runs = problem, tuple(runs)
         self.dtype = getattr(torch, training.dtype or "float32")
-        self._place = choose_device(device, self.dtype)
-        self.device = self._place.type
+        self.place = choose_device(device, self.dtype)
+        self.device = self.place.type
         self.channels: tuple[Channel, ...] = channels(problem.tasks)
         self.epochs, self.schedule = training.epochs or 1, Schedule.of(training)
-        self.data = to_tensors(problem, self.dtype, self._place)
+        self.data = to_tensors(problem, self.dtype, self.place)
         self.shape = shape_of(problem, training)
         seeds = sorted({run.seed for run in runs})
         self.batches = Batches(self.data, seeds, training.batch_size or 1, self.shape.kept, self.shape.dropout)
-        trained = trained_tasks(problem, runs, self._place)
+        trained = trained_tasks(problem, runs, self.place)
         self.trained: Bool[np.ndarray, "runs tasks"] = trained.cpu().numpy()
         self.labelled = [self.trained & _labelled(self.data.valid(rows)) for rows in self.data.splits]
         refusing = [build(run.arm, problem.tasks).positive_losses for run in self.runs]  # a setting may decide it
-        self._refuses, self._refusing = any(refusing), torch.tensor(refusing, device=self._place)
+        self._refuses, self._refusing = any(refusing), torch.tensor(refusing, device=self.place)
         self.epoch, self.steps = 0, 0
         self.live = start_lanes(problem, self.runs, self.batches, self.dtype, self.shape)
         self.outcome = Outcome.start(len(runs), self.live.flat)
         self.watch = Watch.start(len(runs), len(problem.tasks))
         self.criterion: Criterion | None = None
-        self._resume_point: dict[str, Any] = {"epoch": 0}  # nothing to go on from
+        self.resume_point: dict[str, Any] = {"epoch": 0}  # nothing to go on from
         if checkpoint is not None:
-            self._resume(unpack(checkpoint))
+            resume(self, unpack(checkpoint))
 
     # --- the loop ----------------------------------------------------------------------------------------------------
 
@@ -145,7 +144,7 @@ class Training:
         sigma = torch.where(live.trained, live.weighing.sigma(sums.loss), torch.nan)
         train, train_total = sums.signals(sigma)
         train[~self.trained[seats]] = np.nan
-        validation, learned = self._validation_signals(losses, sigma)
+        validation, learned = validation_signals(live, self._validation_shares, losses, sigma)
         assert self.criterion is not None
         criterion = self.criterion.of(seats)(losses, self.labelled[1][seats])
         self._watch_epoch(seats, criterion, learned, losses)
@@ -156,7 +155,7 @@ class Training:
         values[ended] = np.nan
         self.outcome.skipped[self.live.seats] += self.idle
         self._retire(seats)
-        self._resume_point = self._state()
+        self.resume_point = state_of(self)
         return EpochRecord(self.epoch, values, tuple(self.outcome.status))
 
     def judge(self, flat: Tensor, seats: np.ndarray, split: int) -> tuple[np.ndarray, np.ndarray]:
@@ -171,18 +170,6 @@ class Training:
         """Share of each task's validation elements that have a label."""
         valid = self.data.valid(self.data.splits[1])
         return torch.stack([mine.to(self.dtype).mean() for mine in valid]).nan_to_num()
-
-    def _validation_signals(self, losses: np.ndarray, sigma: Tensor) -> tuple[np.ndarray, np.ndarray]:
-        """The signals per task on validation, and the learned objective that a naive trainer would watch there."""
-        raw = torch.tensor(losses, dtype=self.dtype, device=self._place)
-        labelled = self._validation_shares.expand_as(raw)
-        available = raw.isfinite() & (labelled > 0) & self.live.active
-        weighed = self.live.weighing.look(Signals(torch.where(available, raw, 0.0), available, labelled))
-        parts = share((weighed.weights * torch.where(available, raw, 0.0)).abs())
-        columns = torch.stack([raw, weighed.weights, sigma, parts, labelled, weighed.gate], -1)
-        columns = torch.where(self.live.trained.unsqueeze(-1), columns, torch.nan)
-        total = torch.where(available.any(-1), weighed.total, torch.nan)
-        return columns.cpu().double().numpy(), total.cpu().double().numpy()
 
     def _watch_epoch(self, seats: np.ndarray, criterion: np.ndarray, learned: np.ndarray, losses: np.ndarray) -> None:
         """Selection: by the fixed criterion or the primary task; the learned objective only beside it.
@@ -213,7 +200,7 @@ class Training:
                 self.outcome.end(int(seat), "done", f"stopped early at epoch {self.epoch} ({why})", self.epoch, self.steps)
             elif self.epoch == self.epochs:
                 self.outcome.end(int(seat), "done", "", self.epoch, self.steps)
-        running = torch.tensor([self.outcome.status[seat] == "running" for seat in seats], device=self._place)
+        running = torch.tensor([self.outcome.status[seat] == "running" for seat in seats], device=self.place)
         if not bool(running.all()):
             self.live = self.live.select(running)
 
@@ -258,53 +245,9 @@ class Training:
 
     def checkpoint(self) -> bytes:
         """The state after the last epoch record. Plain tensors; resuming from it is bit-exact on the CPU."""
-        return pack(self._resume_point)
-
-    def _state(self) -> dict[str, Any]:
-        """What the next steps would change is copied; the parameters of lanes that train are `outcome.final` already."""
-        live, optimizer = self.live, self.live.optimizer
-        assert self.criterion is not None
-        return {
-            "epoch": self.epoch,
-            "steps": self.steps,
-            "seats": live.seats,
-            "optimizer": [part.clone() for part in optimizer.memory],
-            "schemes": [[leaf.clone() for leaf in leaves] for leaves in live.weighing.leaves()],
-            "previous": live.previous,
-            "watch": {name: torch.from_numpy(array.copy()) for name, array in self.watch.arrays().items()},
-            "outcome": self.outcome.state(),
-            "criterion": [torch.from_numpy(self.criterion.weights), torch.from_numpy(self.criterion.scale)],
-        }
-
-    def _resume(self, state: dict[str, Any]) -> None:
-        if not state["epoch"]:
-            return
-        self.epoch, self.steps = state["epoch"], state["steps"]
-        self.outcome = Outcome.restore(state["outcome"], self._place)
-        kept = torch.isin(self.live.seats.cpu(), state["seats"].cpu()).to(self._place)
-        self.live = self.live.select(kept)
-        optimizer = self.live.optimizer
-        optimizer.flat.copy_(self.outcome.final[self.live.seats])
-        for part, saved in zip(optimizer.memory, state["optimizer"], strict=True):
-            part.copy_(saved)
-        self.live.weighing.fill([[leaf.to(self._place) for leaf in leaves] for leaves in state["schemes"]])
-        self.live.previous = state["previous"].to(self._place)
-        *_, self.live.before = self.batches.of(self.epoch)
-        self.watch = Watch(**{name: tensor.numpy().copy() for name, tensor in state["watch"].items()})
-        self.criterion = Criterion(*(tensor.numpy() for tensor in state["criterion"]))
-        self._resume_point = self._state()
+        return pack(self.resume_point)
 
 
 def _labelled(valid: Sequence[Tensor]) -> Bool[np.ndarray, " tasks"]:
     """Which tasks have a label."""
     return np.array([bool(mine.any()) for mine in valid])
-
-
-def warm() -> None:
-    """Pay for the first step's one-time costs (memory pools, kernels) before anybody waits for it."""
-    torch.set_flush_denormal(True)
-    keep_freed_memory()
-    layer = torch.nn.Linear(8, 8)
-    optimizer = torch.optim.Adam(layer.parameters())
-    layer(torch.randn(4, 8)).square().mean().backward()
-    optimizer.step()

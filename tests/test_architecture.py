@@ -17,7 +17,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (  # a module may import its own layer and
     ("errors", "columns", "cores", "deferred", "devices", "landscape", "own"),
     ("schemes",),
     ("fields", "specs", "links", "experiment_file"),
-    ("problem", "records", "schedule", "shapes", "resolving", "detection", "tasks", "ranking", "metrics", "data"),
+    ("problem", "records", "schedule", "shapes", "resolving", "detection", "tasks", "labels", "ranking", "metrics", "data"),
     ("selection", "lanes", "modules", "baselines"),
     ("plan", "durations", "engine", "store"),
     ("analysis", "export", "listing", "code", "lab", "plane", "calculator", "chooser"),

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import torch
 
-from mtl_core.engine import warm
+from mtl_core.lanes.memory import warm
 
 Job = Callable[[int], Any]  # does that many steps
 Row = dict[str, Any]  # plain data, one line of a table

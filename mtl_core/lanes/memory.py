@@ -9,6 +9,8 @@ from __future__ import annotations
 import ctypes
 import sys
 
+import torch
+
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # of glibc's mallopt(3)
 LARGEST_KEPT = 32 << 20  # bytes; the most that glibc allows
 KEPT = 512 << 20
@@ -20,3 +22,13 @@ def keep_freed_memory() -> None:
     if mallopt is not None:
         mallopt(MMAP_THRESHOLD, LARGEST_KEPT)
         mallopt(TRIM_THRESHOLD, KEPT)
+
+
+def warm() -> None:
+    """Pay for the first step's one-time costs (memory pools, kernels) before anybody waits for it."""
+    torch.set_flush_denormal(True)
+    keep_freed_memory()
+    layer = torch.nn.Linear(8, 8)
+    optimizer = torch.optim.Adam(layer.parameters())
+    layer(torch.randn(4, 8)).square().mean().backward()
+    optimizer.step()

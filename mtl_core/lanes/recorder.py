@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import torch
 from jaxtyping import Float
@@ -9,6 +11,9 @@ from torch import Tensor
 
 from mtl_core.lanes.weighing import Weighed
 from mtl_core.schemes.base import Signals
+
+if TYPE_CHECKING:
+    from mtl_core.lanes.live import LiveLanes
 
 
 class EpochSums:
@@ -40,3 +45,21 @@ class EpochSums:
 def share(parts: Float[Tensor, "lanes tasks"]) -> Float[Tensor, "lanes tasks"]:
     """Each task's part of the sum; NaN where the sum is 0."""
     return parts / parts.sum(-1, keepdim=True)
+
+
+def validation_signals(
+    live: LiveLanes, shares: Float[Tensor, " tasks"], losses: Float[np.ndarray, "lanes tasks"], sigma: Tensor
+) -> tuple[Float[np.ndarray, "lanes tasks signals"], Float[np.ndarray, " lanes"]]:
+    """The signals per task on validation, and the learned objective that a naive trainer would watch there.
+
+    `shares` are those of its labels that are there.
+    """
+    raw = torch.from_numpy(losses).to(live.flat)
+    labelled = shares.expand_as(raw)
+    available = raw.isfinite() & (labelled > 0) & live.active
+    present = torch.where(available, raw, 0.0)
+    weighed = live.weighing.look(Signals(present, available, labelled))
+    columns = torch.stack([raw, weighed.weights, sigma, share((weighed.weights * present).abs()), labelled, weighed.gate], -1)
+    columns = torch.where(live.trained.unsqueeze(-1), columns, torch.nan)
+    total = torch.where(available.any(-1), weighed.total, torch.nan)
+    return columns.cpu().double().numpy(), total.cpu().double().numpy()

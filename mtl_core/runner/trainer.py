@@ -74,8 +74,9 @@ def _rehearse() -> None:
     """One epoch of one lane of the scenario people see first, with all that belongs to it."""
     from mtl_core import data, engine
     from mtl_core.baselines import with_baselines
+    from mtl_core.lanes.memory import warm
 
-    engine.warm()
+    warm()
     arms = {"learned": {"scheme": "softplus"}, "fixed": {"scheme": "equal"}}
     spec = parse_experiment({"data": {"scenario": "osint"}, "arms": arms, "seeds": 1, "training": {"epochs": 1}})
     problem = data.load(spec.data)
