@@ -26,7 +26,7 @@ def ranked(positives: Float[Tensor, "lanes positives"], negatives: Float[Tensor,
 
 
 def _sorted(scores: Tensor) -> Tensor:
-    return scores.sort(-1).values if scores.is_cuda else torch.from_numpy(np.sort(scores.numpy(), -1))
+    return torch.from_numpy(np.sort(scores.numpy(), -1)) if scores.device.type == "cpu" else scores.sort(-1).values
 
 
 def auroc_and_precision(scores: Ranked) -> tuple[Float[Tensor, " lanes"], Float[Tensor, " lanes"]]:

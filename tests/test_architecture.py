@@ -26,7 +26,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (  # a module may import its own layer and
 )
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 READERS = {"analysis", "export"}  # read arrays and the store only
-TRAINERS = {"engine", "lanes", "modules", "tasks", "detection", "metrics", "baselines", "selection"}
+TRAINERS = {"engine", "lanes", "modules", "tasks", "detection", "labels", "ranking", "metrics", "baselines", "selection"}
 
 
 def _guarded(node: ast.AST) -> bool:

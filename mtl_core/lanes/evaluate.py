@@ -20,15 +20,16 @@ from mtl_core.tasks import split_outputs
 if TYPE_CHECKING:
     from mtl_core.specs import TaskSpec
 
-ROWS_AT_ONCE = 256  # or more, of a lane whose trunk is by hand: with fewer the products would be small
-NUMBERS_AT_ONCE = {True: 1 << 18, False: 1 << 22}  # activations of one layer held at a time; by whether the trunk is by hand
+ROWS_AT_ONCE = 256  # or more, of a lane: with fewer the products would be small
+NUMBERS_AT_ONCE = {True: 1 << 18, False: 1 << 22}  # activations of one layer held at a time; for a processor's cache, or not
 OUTPUTS_AT_ONCE = 1 << 20
 
 
 def outputs_of(flat: Float[Tensor, "lanes parameters"], shape: Shape, features: Float[Tensor, "rows features"]) -> Tensor:
     """Outputs `[lanes, rows, outputs]` of every lane on shared rows; each output's rows lie side by side in memory."""
-    numbers = NUMBERS_AT_ONCE[shape.by_hand] // shape.widest
-    rows = max(ROWS_AT_ONCE if shape.by_hand else 1, numbers // len(flat))
+    cached = shape.by_hand and flat.device.type == "cpu"
+    numbers = NUMBERS_AT_ONCE[cached] // shape.widest
+    rows = max(ROWS_AT_ONCE if cached else 1, numbers // len(flat))
     lanes = max(1, numbers // rows)
     outputs = flat.new_empty(len(flat), sum(shape.outputs), len(features))
     for some, place in zip(flat.split(lanes), outputs.split(lanes), strict=True):
