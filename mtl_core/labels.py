@@ -1,4 +1,7 @@
-"""Labels as the metrics read them, and what can be known of them before anything is predicted: found once for all lanes."""
+"""Labels as the metrics read them, and what can be known of them before anything is predicted: found once for all lanes.
+
+Sums are float64 on the CPU wherever the labels are: not every device computes in it.
+"""
 
 from __future__ import annotations
 
@@ -56,8 +59,9 @@ class Labels:
     @cached_property
     def counts(self) -> Float[Tensor, " width"]:
         """Labels by column."""
-        whole = self.targets.new_full(self.targets.shape[1:], len(self), dtype=torch.float64)
-        return (whole if self.valid is None else self.valid.sum(0).double()).cpu()
+        if self.valid is None:
+            return torch.full(self.targets.shape[1:], len(self), dtype=torch.float64)
+        return self.valid.sum(0).cpu().double()
 
     def pieces(self, lanes: int) -> Iterator[tuple[slice, Float[Tensor, "some width"], Bool[Tensor, "some elements"] | None]]:
         """Some rows at a time: (which, their targets, column after column in memory as `lanes.evaluate` has outputs, mask)."""
@@ -69,14 +73,15 @@ class Labels:
     @cached_property
     def spread(self) -> Float[Tensor, " width"]:
         """Sum by column of the squared distances from the mean; NaN for a column that does not vary."""
-        total, squares = (torch.zeros(self.targets.shape[1], dtype=torch.float64, device=self.targets.device) for _ in range(2))
+        total, squares = (torch.zeros(self.targets.shape[1], dtype=torch.float64) for _ in range(2))
         for _, targets, unknown in self.pieces(1):
-            total += without(targets, unknown).sum(0)
-        centre = total / self.counts.to(total.device).clamp(min=1)
+            total += without(targets, unknown).sum(0).cpu()
+        centre = total / self.counts.clamp(min=1)
+        here = centre.to(self.targets.dtype).to(self.targets.device)
         for _, targets, unknown in self.pieces(1):
-            squares += without(targets - centre.to(targets.dtype), unknown).square().sum(0)
-        least = 1e-12 * (centre**2 * self.counts.to(total.device)).clamp(min=torch.finfo(self.targets.dtype).tiny)
-        return torch.where(squares > least, squares, torch.nan).cpu()
+            squares += without(targets - here, unknown).square().sum(0).cpu()
+        least = 1e-12 * (centre**2 * self.counts).clamp(min=torch.finfo(self.targets.dtype).tiny)
+        return torch.where(squares > least, squares, torch.nan)
 
     @cached_property
     def classes(self) -> tuple[Int[Tensor, " negative"], Int[Tensor, " positive"]]:

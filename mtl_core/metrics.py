@@ -99,12 +99,12 @@ def _errors(labels: Labels, predicted: Tensor) -> tuple[dict[str, Tensor], dict[
 def _sums(labels: Labels, predicted: Tensor) -> tuple[Float[Tensor, "lanes width"], Float[Tensor, "lanes width"]]:
     """Squared and absolute residuals summed over rows, some rows at a time."""
     lanes, _, width = predicted.shape
-    squares, sizes = (predicted.new_zeros(lanes, width, dtype=torch.float64) for _ in range(2))
+    squares, sizes = (torch.zeros(lanes, width, dtype=torch.float64) for _ in range(2))
     for rows, targets, unknown in labels.pieces(lanes):
         residual = without(predicted[:, rows] - targets, unknown)
-        squares += (residual * residual).sum(1)
-        sizes += residual.abs_().sum(1)
-    return squares.cpu(), sizes.cpu()
+        squares += (residual * residual).sum(1).cpu()
+        sizes += residual.abs_().sum(1).cpu()
+    return squares, sizes
 
 
 def _extra(labels: Labels, predicted: Tensor) -> dict[str, Tensor]:
@@ -169,10 +169,10 @@ def _confusion(guessed: Int[Tensor, "lanes labels"], labels: Int[Tensor, " label
     lanes = len(guessed)
     first = classes**2 * torch.arange(lanes, device=guessed.device).unsqueeze(1)
     cells = guessed + (classes * labels + first)
-    return torch.bincount(cells.flatten(), minlength=lanes * classes**2).view(lanes, classes, classes).double()
+    return torch.bincount(cells.flatten(), minlength=lanes * classes**2).view(lanes, classes, classes).cpu().double()
 
 
 def _where_finite(outputs: Tensor, found: dict[str, Tensor]) -> dict[str, Tensor]:
     """NaN for a lane with an output that is not finite: 0 times such a one is NaN."""
-    usable = (outputs * 0).sum(tuple(range(1, outputs.dim()))) == 0
+    usable = ((outputs * 0).sum(tuple(range(1, outputs.dim()))) == 0).cpu()
     return {name: torch.where(usable, value, torch.nan) for name, value in found.items()}

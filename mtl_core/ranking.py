@@ -1,6 +1,6 @@
 """Metrics of a ranking by scores, over lanes: all are counted from the two classes' scores in order, which are sorted once.
 
-What they say of a lane whose scores are not all `finite` means nothing.
+Counts come to the CPU, where float64 is. What they say of a lane whose scores are not all `finite` means nothing.
 """
 
 from __future__ import annotations
@@ -37,23 +37,24 @@ def auroc_and_precision(scores: Ranked) -> tuple[Float[Tensor, " lanes"], Float[
     """
     positives, negatives = scores
     if not negatives.shape[-1] or not positives.shape[-1]:
-        nothing = positives.new_full((len(positives),), torch.nan, dtype=torch.float64)
+        nothing = torch.full((len(positives),), torch.nan, dtype=torch.float64)
         return nothing, nothing
     below = torch.searchsorted(negatives, positives)
     not_above = torch.searchsorted(negatives, positives, right=True)
     hits = positives.shape[-1] - torch.searchsorted(positives, positives)  # positives with at least this score
     marked = hits + negatives.shape[-1] - below
-    return (below + not_above).double().mean(-1) / (2 * negatives.shape[-1]), (hits / marked.double()).mean(-1)
+    area = (below + not_above).cpu().double().mean(-1) / (2 * negatives.shape[-1])
+    return area, (hits.cpu() / marked.cpu().double()).mean(-1)
 
 
 def above(scores: Ranked, threshold: float) -> tuple[Float[Tensor, " lanes"], Float[Tensor, " lanes"]]:
     """How many positives and how many negatives score above a threshold, in float64."""
     bound = scores.positives.new_full((len(scores.positives), 1), threshold)
     counts = [one.shape[-1] - torch.searchsorted(one, bound, right=True)[:, 0] for one in scores]
-    return counts[0].double(), counts[1].double()
+    return counts[0].cpu().double(), counts[1].cpu().double()
 
 
 def finite(scores: Ranked) -> Bool[Tensor, " lanes"]:
     """Whether all scores of a lane are: the ends tell, for NaN is sorted last."""
     ends = [one[:, end] for one in scores for end in (slice(1), slice(-1, None))]
-    return torch.cat(ends, -1).isfinite().all(-1)
+    return torch.cat(ends, -1).isfinite().all(-1).cpu()

@@ -70,4 +70,4 @@ def _evaluate(flat: Tensor, shape: Shape, known: Sequence[Labels], features: Ten
 
 
 def _columns(values: Sequence[Float[Tensor, " lanes"]]) -> Float[np.ndarray, "lanes values"]:
-    return torch.stack([value.double().cpu() for value in values], 1).numpy()
+    return torch.stack([value.cpu().double() for value in values], 1).numpy()
