@@ -35,8 +35,7 @@ def outputs_of(flat: Float[Tensor, "lanes parameters"], shape: Shape, features: 
     for some, place in zip(flat.split(lanes), outputs.split(lanes), strict=True):
         model = Model(shape, some)
         for piece, into in zip(features.split(rows), place.split(rows, 2), strict=True):
-            mine = piece.expand(len(some), -1, -1) if shape.by_hand else piece
-            into.copy_(model.forward(mine).outputs.mT)
+            into.copy_(model.forward(piece).outputs.mT)
     return outputs.mT
 
 

@@ -39,33 +39,36 @@ class MlpTrunk(Trunk):
 
     @override
     def forward(self, features: Tensor, keep: Tensor | None, *, learn: bool) -> Passed:
-        masks = [] if keep is None else keep.split(self.shape.kept, -1)
-        seen = [features]
-        for number, (weight, bias) in enumerate(self.layers):
-            if seen[-1].dim() == 2:
-                out = _shared_product(weight, bias, seen[-1])
-            else:
-                out = torch.bmm(seen[-1], weight).add_(bias.unsqueeze(1))
-            out.relu_()
-            if masks:
-                out.mul_(masks[number])
-            seen = [*seen, out] if learn else [out]
-        last = seen[-1]
-        scale = 1.0 if keep is None else 1 / (1 - self.shape.dropout)
-        return Passed(last if last.dim() == 3 else last.expand(self.lanes, -1, -1), Seen(seen, scale))
+        features = features.expand(self.lanes, *features.shape[-2:])
+        rows, masks = features.shape[1], [] if keep is None else keep.split(self.shape.kept, -1)
+        seen = [features, *(features.new_empty(self.lanes, rows, bias.shape[1]) for _, bias in self.layers)]
+        for some in self._groups(0, self.lanes, rows):
+            for number, (weight, bias) in enumerate(self.layers):
+                out = torch.bmm(seen[number][some], weight[some], out=seen[number + 1][some])
+                out.add_(bias[some].unsqueeze(1)).relu_()
+                if masks:
+                    out.mul_(masks[number][some])
+        return Passed(seen[-1], Seen(seen, 1.0 if keep is None else 1 / (1 - self.shape.dropout)))
 
     @override
     def backward(self, passed: Passed, gradient: Tensor, lanes: slice) -> None:
-        seen, scale = [part[lanes] for part in passed.memory.activations], passed.memory.scale
+        for some in self._groups(lanes.start, lanes.stop, gradient.shape[1]):
+            self._backward(passed.memory, gradient[some.start - lanes.start : some.stop - lanes.start], some)
+
+    def _backward(self, memory: Seen, gradient: Tensor, lanes: slice) -> None:
+        seen = [part[lanes] for part in memory.activations]
         for number in reversed(range(len(self.layers))):
             torch.ops.aten.threshold_backward(gradient, seen[number + 1], 0, grad_input=gradient)  # through the ReLU, in place
-            if scale != 1:
-                gradient.mul_(scale)  # what was dropped is 0 behind the ReLU already
+            if memory.scale != 1:
+                gradient.mul_(memory.scale)  # what was dropped is 0 behind the ReLU already
             into_weight, into_bias = self.gradients[number]
             into_weight[lanes] = torch.bmm(seen[number].mT, gradient)
             into_bias[lanes] = gradient.sum(1)
             if number:
                 gradient = torch.bmm(gradient, self.layers[number][0][lanes].mT)
+
+    def _groups(self, first: int, last: int, rows: int) -> Iterator[slice]:
+        return self.groups(first, last, rows * max(self.shape.hidden, default=1))
 
     @override
     def fill(self, parts: Sequence[Tensor], passed: Passed, gradient: Tensor, lanes: slice) -> None:
@@ -108,11 +111,3 @@ def views(flat: Float[Tensor, "lanes parameters"], shape: Shape) -> list[Layer]:
         layers.append((block[:, :-1], block[:, -1]))
         start = end
     return layers
-
-
-def _shared_product(weight: Tensor, bias: Tensor, features: Float[Tensor, "rows features"]) -> Float[Tensor, "lanes rows width"]:
-    """All lanes read the same rows, so the first layer is one wide matrix product."""
-    lanes, inputs, outputs = weight.shape
-    wide: Tensor = features @ weight.movedim(1, 0).reshape(inputs, lanes * outputs)
-    by_lane: Tensor = wide.unflatten(1, (lanes, outputs)).movedim(1, 0)
-    return by_lane + bias.unsqueeze(1)
