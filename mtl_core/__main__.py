@@ -235,7 +235,7 @@ def _add_bench(commands: Any) -> argparse.ArgumentParser:
     bench.add_argument("--short", action="store_true", help="a quick form, for continuous checks")
     bench.add_argument(
         "--only", metavar="NAME[,NAME]",
-        help="some parts: steps, gramian, evaluation, store, growth, memory, import, mixed, compile",
+        help="some parts: steps, gramian, profile, evaluation, store, growth, memory, import, mixed, compile",
     )  # fmt: skip
     bench.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where to train; on cuda steps only")
     bench.add_argument("--markdown", action="store_true", help="print tables as Markdown")

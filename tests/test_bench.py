@@ -40,7 +40,7 @@ def the_same_threads_afterwards() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def figures() -> dict[str, Any]:
-    return bench.main(QUICK, ["steps", "gramian", "evaluation", "store", "growth", "import", "memory"])
+    return bench.main(QUICK, ["steps", "gramian", "profile", "evaluation", "store", "growth", "import", "memory"])
 
 
 def test_every_part_of_the_short_form_has_rows_of_plain_data(figures: dict[str, Any]) -> None:

@@ -298,10 +298,12 @@ def test_the_criterion_does_not_move_with_learned_state() -> None:
     walk = iter(again)
     while next(walk) is None:
         pass
-    for group in again.live.weighing.leaves():
+    learned = [[leaf.clone() for leaf in leaves] for leaves in again.live.weighing.leaves()]
+    for group in learned:
         for leaf in group:
             if leaf.is_floating_point():
                 leaf.fill_(1e3)  # whatever the schemes have learned
+    again.live.weighing.fill(learned)
     assert again.criterion is not None
     raw = columns(again, records[:1], "validation", "loss")[0]
     labelled = np.ones(len(TASKS), dtype=bool)

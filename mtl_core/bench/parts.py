@@ -33,6 +33,7 @@ class Part(NamedTuple):
 PARTS = {
     "steps": Part("Training steps: plain loop, lanes, bare products", "steps.steps"),
     "gramian": Part("Training steps under schemes on gradients, beside torchjd's loop", "steps.gramian"),
+    "profile": Part("Where a training step of 64 lanes spends its time", "profile.profiled"),
     "evaluation": Part("Whole trainings: evaluation, recording, store", "whole.evaluation"),
     "store": Part("Runner and store without training", "storing.storing"),
     "growth": Part("How cost grows", "growth.growth"),

@@ -84,8 +84,11 @@ class LiveLanes:
     def step(self, batch: Batch) -> Step:
         """Forward, weigh, backward, optimize. What a task's absence takes out of the step keeps its parameters: its head,
         and with no task at all (or in a lane that is out) the trunk."""
-        if self.replays is not None and (step := self.replays.step(batch)) is not None:
-            return step
+        with torch.inference_mode(self.shape.by_hand):  # without autograd's bookkeeping, unless the trunk needs it
+            done = None if self.replays is None else self.replays.step(batch)
+            return done or self._step(batch)
+
+    def _step(self, batch: Batch) -> Step:
         mine = self._of(batch, slice(None))
         revisited = self._revisited()
         done, losses, slopes = self._forward(mine, self.model, learn=True)
