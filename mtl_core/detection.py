@@ -46,9 +46,9 @@ def grid_loss(task: TaskSpec, outputs: Tensor, targets: Tensor) -> Float[Tensor,
 
 def grid_slope(task: TaskSpec, outputs: Tensor, targets: Tensor) -> Tensor:
     """Derivative of every image's loss with respect to its outputs; images do not see each other, so the sum's will do."""
-    with torch.enable_grad():
-        leaf = outputs.detach().requires_grad_()
-        slope: Tensor = torch.autograd.grad(grid_loss(task, leaf, targets).sum(), leaf)[0]
+    with torch.inference_mode(False), torch.enable_grad():
+        leaf = outputs.detach().clone().requires_grad_()
+        slope: Tensor = torch.autograd.grad(grid_loss(task, leaf, targets.clone()).sum(), leaf)[0]
     return slope
 
 
