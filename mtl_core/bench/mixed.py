@@ -1,6 +1,6 @@
-"""A mixed comparison as a person waits for it: eight schemes, four of them on gradients, with eight seeds, by two workers.
+"""A mixed comparison as a person waits for it: the default problem, eight schemes, four of them on gradients, eight seeds.
 
-Wall time from submission to the last result, workers warm, through a new SQLite store; beside it the same runs one after another
+Wall time from submission to the last result, by two warm workers, through a new SQLite store; beside it the same runs one after another
 in the plain loop and torchjd's, extrapolated from an epoch of each scheme. Both evaluate after every epoch.
 """
 
@@ -12,11 +12,11 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 
+from mtl_core.bench.problems import mixed_heads
 from mtl_core.bench.process import cpu_seconds, start_worker, wait_until_ready
 from mtl_core.bench.timing import Form, Row, Spent, middle, repeated
 from mtl_core.bench.torchjd_loop import ABSENT, torchjd_present
-from mtl_core.bench.whole import SCENARIO, epoch_of_plain, experiment, store_in
-from mtl_core.data import scenarios
+from mtl_core.bench.whole import epoch_of_plain, experiment, store_in
 from mtl_core.resolving import resolve
 from mtl_core.runner import submit
 from mtl_core.specs import ExperimentSpec
@@ -44,7 +44,7 @@ def mixed(form: Form) -> Iterator[Row]:
 
 def _loops(spec: ExperimentSpec, form: Form) -> Spent:
     """All runs one after another, from the median of a few epochs of each scheme."""
-    problem = scenarios.load(SCENARIO, {})
+    problem = mixed_heads()
     runs = (resolve(spec, problem).training.epochs or 1) * len(spec.seeds)
     epochs = {arm.scheme: epoch_of_plain(problem, spec, arm.scheme, judged=True) for arm in spec.arms.values()}
     jobs = {scheme: job for scheme, job in epochs.items() if job is not None}

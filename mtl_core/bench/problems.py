@@ -14,12 +14,14 @@ import numpy as np
 
 from mtl_core.bench.timing import Job
 from mtl_core.data import scenarios
+from mtl_core.data.scenarios import Scenario
 from mtl_core.engine import Training
 from mtl_core.problem import Problem
 from mtl_core.resolving import resolve
 from mtl_core.specs import ArmSpec, DataSpec, RunSpec, SelectionSpec, TaskSpec, TrainingSpec, parse_experiment
 
 FEATURES, ROWS, SEEDS = 32, 4096, 8
+MIXED = "mixed_heads"
 ENDLESS = 100_000  # epochs: more than anything here trains
 TASKS = (
     TaskSpec(name="regime", kind="multiclass", classes=("a", "b", "c", "d")),
@@ -61,6 +63,12 @@ def mixed_heads(rows: int = ROWS) -> Problem:
         "latent": hidden[:, 11:19],
     }
     return Problem("mixed heads", features, targets, TASKS, _split(rows), _names(), synthetic=True)
+
+
+def make_known() -> str:
+    """Let this process load the mixed heads like a built-in scenario, so that they go through runner and store; its name."""
+    scenarios.SCENARIOS.setdefault(MIXED, Scenario(MIXED, "Mixed heads", "", synthetic=True, knobs={}, load=mixed_heads))
+    return MIXED
 
 
 def regressions(tasks: int, rows: int = ROWS) -> Problem:

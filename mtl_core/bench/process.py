@@ -25,6 +25,14 @@ began = time.perf_counter()
 import {module}
 print(json.dumps({{"seconds": time.perf_counter() - began, "torch": "torch" in sys.modules}}))
 """
+WORKER = """
+import sys
+from mtl_core.__main__ import main
+from mtl_core.bench.problems import make_known
+
+make_known()
+sys.exit(main(sys.argv[1:]))
+"""
 MEMORY = """
 import json
 from mtl_core.bench.problems import SIZES, mixed_heads, runs_of, training_of
@@ -86,8 +94,8 @@ def cpu_seconds(processes: Iterable[int]) -> float:
 
 
 def start_worker(url: str) -> subprocess.Popen[bytes]:
-    """As the app starts one, but nobody's."""
-    words = [sys.executable, "-m", "mtl_core", "worker"]
+    """As the app starts one, but nobody's, and the benchmark's problem is known to it."""
+    words = [sys.executable, "-c", WORKER, "worker"]
     environment = {**_environment(), **ONE_THREAD, "MTL_STORE_URL": url}
     nowhere = subprocess.DEVNULL
     return subprocess.Popen(words, env=environment, stdin=nowhere, stdout=nowhere, stderr=nowhere)  # noqa: S603  (our own)

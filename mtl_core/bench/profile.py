@@ -1,12 +1,12 @@
 """Where a step of 64 lanes spends its time, by what its operations do: the reason why it is as far from the bound as it is.
 
-Self times of operations, by `torch.profiler`, which makes small ones a little longer. What a step takes without the profiler beyond
-their sum is the interpreter's.
+Self times of operations, by `torch.profiler`, which makes small ones a little longer. What a step takes without the profiler
+beyond their sum is the interpreter's.
 """
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -38,15 +38,15 @@ def profiled(form: Form) -> Iterator[Row]:
             times = _by_part(steps)
             times[INTERPRETER] = max(0.0, whole - sum(times.values()))
             total = sum(times.values())
-            for part, seconds in times.most_common():
+            for part, seconds in sorted(times.items(), key=lambda one: -one[1]):
                 yield {"size": size, "scheme": scheme, "part": part, "us": 1e6 * seconds / LANES, "share": seconds / total}
 
 
-def _by_part(steps: Job) -> Counter[str]:
+def _by_part(steps: Job) -> dict[str, float]:
     """Seconds of a step."""
     with profile(activities=[ProfilerActivity.CPU]) as seen:
         steps(STEPS)
-    found: Counter[str] = Counter()
+    found: dict[str, float] = defaultdict(float)
     for one in seen.key_averages():
         name = one.key.removeprefix("aten::")
         part = next((part for part, names in PARTS.items() if name in names), OTHER)

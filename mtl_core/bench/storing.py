@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mtl_core.bench.problems import mixed_heads
 from mtl_core.bench.timing import Form, Row, spent
 from mtl_core.bench.whole import experiment, store_in
-from mtl_core.data import scenarios
 from mtl_core.engine import EpochRecord
 from mtl_core.problem import Problem, problem_info
 from mtl_core.records import Channel, RunResult, channels
@@ -65,7 +65,7 @@ def storing(form: Form) -> Iterator[Row]:
 
 def _stored(runs: int, epochs: int) -> Row:
     spec = experiment(SCHEMES, epochs, runs // len(SCHEMES))
-    problem = scenarios.load("osint", {})
+    problem = mixed_heads()
     trainer = Trainer(
         load=lambda _spec, _fetch: problem,
         train=MadeUp,

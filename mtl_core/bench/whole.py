@@ -1,6 +1,6 @@
 """Whole trainings: what evaluation after every epoch, recording, and the store add to the steps.
 
-The run is the one that people start with: two arms with eight seeds on the scenario `osint`, at its defaults.
+The run is the one that people start with, on the default problem: two arms with eight seeds, 30 epochs.
 
     steps         minibatches and steps only
     trained       evaluated and recorded after every epoch, results at the end
@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mtl_core.bench.plain import PlainRun
+from mtl_core.bench.problems import SIZES, make_known, mixed_heads, training_of
 from mtl_core.bench.timing import STORED, Form, Row, Spent, middle, repeated
 from mtl_core.bench.torchjd_loop import TORCHJD, TorchjdRun, torchjd_present
-from mtl_core.data import scenarios
 from mtl_core.engine import Training
 from mtl_core.resolving import resolve
 from mtl_core.runner import run
@@ -28,7 +28,6 @@ from mtl_core.store import open_store
 if TYPE_CHECKING:
     from mtl_core.problem import Problem
 
-SCENARIO = "osint"
 GROUPS = {"loss-based": ("uncertainty", "equal"), "on gradients": ("upgrad", "pcgrad")}
 STEPS, TRAINED = "steps only", "and evaluated, recorded"
 
@@ -38,7 +37,7 @@ def evaluation(form: Form) -> Iterator[Row]:
     for group, schemes in GROUPS.items():
         epochs = form.pick({"loss-based": 30, "on gradients": 5}[group], 2)
         spec = experiment(schemes, epochs, form.pick(8, 2))
-        problem = scenarios.load(SCENARIO, {})
+        problem = mixed_heads()
         runs = len(spec.arms) * len(spec.seeds)
         work = {STEPS: _steps(problem, spec), TRAINED: _trained(problem, spec), STORED: _stored(spec)}
         times = repeated(work, form.pick(5, 1))
@@ -50,9 +49,10 @@ def evaluation(form: Form) -> Iterator[Row]:
 
 
 def experiment(schemes: Sequence[str], epochs: int, seeds: int) -> ExperimentSpec:
-    """An arm a scheme on the scenario, with its defaults."""
+    """An arm a scheme on the default problem."""
     arms = {name: {"scheme": name} for name in schemes}
-    return parse_experiment({"data": {"scenario": SCENARIO}, "arms": arms, "seeds": seeds, "training": {"epochs": epochs}})
+    training = training_of(SIZES["default"], epochs).model_dump(exclude_unset=True)
+    return parse_experiment({"data": {"scenario": make_known()}, "arms": arms, "seeds": seeds, "training": training})
 
 
 def epoch_of_plain(problem: Problem, spec: ExperimentSpec, scheme: str, *, judged: bool) -> Callable[[], None] | None:
