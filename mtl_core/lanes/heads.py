@@ -6,8 +6,6 @@ A head is applied at each place of the representation. Its parameters lie in the
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
-from itertools import groupby
 
 import torch
 from jaxtyping import Float
@@ -74,12 +72,11 @@ class RowHeads(Heads):
         widths = self.widths if hidden is None else (self.units,) * len(self.widths)
         some, places, _ = slopes.shape
         gradient = slopes.new_empty(some, places, len(widths), weight.shape[-1])
-        for tasks, units in _runs(widths):
-            slope, mine = slopes[..., units], weight[:, units]
-            if tasks.stop - tasks.start == units.stop - units.start:  # outer products
-                torch.mul(slope.unsqueeze(-1), mine.unsqueeze(1), out=gradient[:, :, tasks])
+        for task, (slope, mine) in enumerate(zip(slopes.split(widths, -1), weight.split(widths, 1), strict=True)):
+            if mine.shape[1] == 1:  # an outer product
+                torch.mul(slope, mine, out=gradient[:, :, task])
             else:
-                gradient[:, :, tasks.start] = torch.bmm(slope, mine)
+                gradient[:, :, task] = torch.bmm(slope, mine)
         return gradient
 
     def _at_hidden(self, hidden: Tensor, slopes: Tensor, lanes: slice) -> Tensor:
@@ -120,16 +117,6 @@ def row_blocks(shape: Shape, flat: Float[Tensor, "lanes parameters"]) -> list[Fl
         blocks.append(flat[:, start : start + rows.size].unflatten(1, (len(rows.owners), rows.width + 1)))
         start += rows.size
     return blocks
-
-
-def _runs(widths: Sequence[int]) -> Iterator[tuple[slice, slice]]:
-    """Tasks one by one, but neighbours of one unit each together; with their units."""
-    task = unit = 0
-    for single, members in groupby(widths, key=lambda width: width == 1):
-        mine = list(members)
-        for count, width in [(len(mine), len(mine))] if single else [(1, width) for width in mine]:
-            yield slice(task, task + count), slice(unit, unit + width)
-            task, unit = task + count, unit + width
 
 
 def _apply(block: Float[Tensor, "lanes units weights+1"], inputs: Tensor) -> Float[Tensor, "lanes places units"]:
