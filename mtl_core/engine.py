@@ -124,7 +124,7 @@ class Training:
         self.idle += step.idle
         for lane in step.diverged:
             self.outcome.end(int(self.live.seats[lane]), "diverged", f"diverged at step {self.steps}", self.epoch, self.steps)
-        if self._refuses:
+        if self._refuses and bool((step.signals.losses < 0).any()):
             negative = (step.signals.losses < 0) & self._refusing[self.live.seats].unsqueeze(-1)
             for lane, task in negative.nonzero().tolist():
                 self._refuse(lane, task, float(step.signals.losses[lane, task]))

@@ -1,6 +1,6 @@
 """Whole trainings: what evaluation after every epoch, recording, and the store add to the steps.
 
-The run is the one that people start with, on the default problem: two arms with eight seeds, 30 epochs.
+Of the default problem, 30 epochs: two arms with eight seeds, as people start with, and eight arms, 64 lanes.
 
     steps         minibatches and steps only
     trained       evaluated and recorded after every epoch, results at the end
@@ -9,9 +9,10 @@ The run is the one that people start with, on the default problem: two arms with
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,14 +29,19 @@ from mtl_core.store import open_store
 if TYPE_CHECKING:
     from mtl_core.problem import Problem
 
-GROUPS = {"loss-based": ("uncertainty", "equal"), "on gradients": ("upgrad", "pcgrad")}
+GROUPS = {
+    "loss-based": ("uncertainty", "equal"),
+    "eight, loss-based": ("uncertainty", "equal", "softplus", "dwa", "rlw", "imtl_l", "gls", "scale_invariant"),
+    "on gradients": ("upgrad", "pcgrad"),
+}
+EPOCHS = {"on gradients": 5}  # else 30
 STEPS, TRAINED = "steps only", "and evaluated, recorded"
 
 
 def evaluation(form: Form) -> Iterator[Row]:
     """Loss-based schemes and schemes on gradients, with and without evaluation each epoch, with and without the store."""
     for group, schemes in GROUPS.items():
-        epochs = form.pick({"loss-based": 30, "on gradients": 5}[group], 2)
+        epochs = form.pick(EPOCHS.get(group, 30), 2)
         spec = experiment(schemes, epochs, form.pick(8, 2))
         problem = mixed_heads()
         runs = len(spec.arms) * len(spec.seeds)
@@ -98,10 +104,23 @@ def _trained(problem: Problem, spec: ExperimentSpec) -> Callable[[], None]:
 
 def _stored(spec: ExperimentSpec) -> Callable[[], Any]:
     def train() -> None:
-        with tempfile.TemporaryDirectory() as folder, closing(open_store(store_in(folder))) as store:
+        with tempfile.TemporaryDirectory() as folder, closing(open_store(store_in(folder))) as store, _alone():
             run(spec, store, "cpu")
 
     return train
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """No helper processes: all of the time is this process' own."""
+    before = os.environ.get("MTL_WORKERS")
+    os.environ["MTL_WORKERS"] = "1"
+    try:
+        yield
+    finally:
+        os.environ.pop("MTL_WORKERS")
+        if before is not None:
+            os.environ["MTL_WORKERS"] = before
 
 
 def store_in(folder: str) -> str:

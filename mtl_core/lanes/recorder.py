@@ -26,12 +26,9 @@ class EpochSums:
     def add(self, signals: Signals, weighed: Weighed, labels: Float[Tensor, "lanes tasks"]) -> None:
         """Take in one step."""
         counted = labels * signals.available
-        self.labels += counted
-        self.loss += counted * signals.losses
-        self.weight += weighed.weights
-        self.part += (weighed.weights * signals.losses).abs_()
-        self.available += signals.labelled
-        self.gate += weighed.gate
+        parts = (weighed.weights * signals.losses).abs_()
+        step = [counted, counted * signals.losses, weighed.weights, parts, signals.labelled, weighed.gate]
+        torch._foreach_add_([self.labels, self.loss, self.weight, self.part, self.available, self.gate], step)
         self.total += weighed.total
         self.steps += 1
 
