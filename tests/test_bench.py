@@ -18,7 +18,7 @@ from mtl_core.bench.parts import PARTS, chosen
 from mtl_core.bench.plain import PlainRun, evaluated, plain_losses, split_of
 from mtl_core.bench.problems import SIZES, Size, mixed_heads, runs_of, training_of
 from mtl_core.bench.process import cpu_seconds, peak_kb
-from mtl_core.bench.products import flops, product_steps
+from mtl_core.bench.products import flops, jacobian_flops, jacobian_steps, product_steps
 from mtl_core.bench.report import cell
 from mtl_core.bench.targets import targets
 from mtl_core.bench.timing import Spent, measured, ratio
@@ -126,10 +126,13 @@ def test_a_part_that_there_is_not_is_named() -> None:
 def test_the_products_are_as_many_operations_as_the_formula_says() -> None:
     for size in SIZES.values():
         layers = shape_of(mixed_heads(64), training_of(size)).layers
-        job = product_steps(layers, 3, size.batch)
-        with FlopCounterMode(display=False) as counter:
-            job(2)
-        assert counter.get_total_flops() == 2 * flops(layers, 3, size.batch)
+        for job, expected in (
+            (product_steps(layers, 3, size.batch), flops(layers, 3, size.batch)),
+            (jacobian_steps(layers, 6, 3, size.batch), jacobian_flops(layers, 6, 3, size.batch)),
+        ):
+            with FlopCounterMode(display=False) as counter:
+                job(2)
+            assert counter.get_total_flops() == 2 * expected
 
 
 @pytest.mark.parametrize("scheme", ["equal", "uncertainty", "imtl_l"])

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from mtl_core.bench.plain import PlainRun, plain_steps
 from mtl_core.bench.problems import SIZES, lane_steps, mixed_heads, pictures, runs_of, training_of
-from mtl_core.bench.products import flops, product_steps
+from mtl_core.bench.products import flops, jacobian_steps, product_steps
 from mtl_core.bench.timing import Form, Job, Ratio, Row, Spent, measured, middle, ratio
 from mtl_core.bench.torchjd_loop import ABSENT, TORCHJD, TorchjdRun, torchjd_present
 from mtl_core.shapes import shape_of
@@ -48,15 +48,19 @@ def gramian(form: Form) -> Iterator[Row]:
     problem, present = mixed_heads(), torchjd_present()
     for name in form.pick(("default", "medium"), ("default",)):
         training = training_of(SIZES[name])
+        layers = shape_of(problem, training).layers
+        bare = jacobian_steps(layers, len(problem.tasks), LANES, training.batch_size or 1)
         for scheme in form.pick(tuple(TORCHJD), ("upgrad",)):
             ours = Key(LANE, scheme, LANES)
             theirs = Key("torchjd", scheme, 1)
-            work = {ours: lane_steps(problem, runs_of(training, LANES, (scheme,)), form.device)}
+            bound = Key(PRODUCTS, scheme, LANES)
+            work = {ours: lane_steps(problem, runs_of(training, LANES, (scheme,)), form.device), bound: bare}
             if present:
                 work[theirs] = plain_steps(TorchjdRun(problem, training, scheme))
             times = measured(work, form)
             rate = LANES / middle(times[ours]).cpu
             row = {"size": name, "scheme": scheme, "lanes": LANES, "lane_steps_per_s": rate}
+            row["share_of_bound"] = ratio(times[bound], times[ours]).middle
             yield {**row, **(_beside(times[theirs], times[ours]) if present else {"over_torchjd": None, "note": ABSENT})}
 
 
