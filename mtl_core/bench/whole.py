@@ -10,6 +10,7 @@ Of the default problem, 30 epochs: two arms with eight seeds, as people start wi
 from __future__ import annotations
 
 import os
+import statistics
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -147,11 +148,7 @@ def _row(group: str, what: str, runs: int, epochs: int, times: Spent) -> Row:
 
 
 def _beyond(steps: Sequence[Spent], whole: Sequence[Spent], clock: str) -> float | None:
-    """What is not steps, of the whole; from the quickest repetitions, as waiting for others only ever adds.
-
-    None for the steps themselves.
-    """
+    """What is not steps, of the whole: the median over rounds. None for the steps themselves."""
     if steps is whole:
         return None
-    quickest: list[float] = [min(getattr(one, clock) for one in times) for times in (steps, whole)]
-    return 1 - quickest[0] / quickest[1]
+    return 1 - statistics.median(getattr(a, clock) / getattr(b, clock) for a, b in zip(steps, whole, strict=True))
