@@ -33,6 +33,7 @@ class MlpTrunk(Trunk):
 
     def __init__(self, shape: Shape, flat: Float[Tensor, "lanes parameters"], gradient: Tensor | None) -> None:
         self.shape, self.lanes = shape, len(flat)
+        self.rooms: dict[int, list[Tensor]] = {}  # by rows of a minibatch
         self.at_once = IN_CACHE if flat.is_cpu else ON_DEVICE
         self.layers = views(flat, shape)
         self.gradients = [] if gradient is None else views(gradient, shape)
@@ -41,7 +42,7 @@ class MlpTrunk(Trunk):
     def forward(self, features: Tensor, keep: Tensor | None, *, learn: bool) -> Passed:
         features = features.expand(self.lanes, *features.shape[-2:])
         rows, masks = features.shape[1], [] if keep is None else keep.split(self.shape.kept, -1)
-        seen = [features, *(features.new_empty(self.lanes, rows, bias.shape[1]) for _, bias in self.layers)]
+        seen = [features, *self._room(features, learn=learn)]
         for some in self._groups(0, self.lanes, rows):
             for number, (weight, bias) in enumerate(self.layers):
                 out = torch.bmm(seen[number][some], weight[some], out=seen[number + 1][some])
@@ -49,6 +50,16 @@ class MlpTrunk(Trunk):
                 if masks:
                     out.mul_(masks[number][some])
         return Passed(seen[-1], Seen(seen, 1.0 if keep is None else 1 / (1 - self.shape.dropout)))
+
+    def _room(self, features: Float[Tensor, "lanes rows features"], *, learn: bool) -> list[Float[Tensor, "lanes rows width"]]:
+        """Memory for the activations; steps use the same again, since what is large comes from the system page by page."""
+        rows = features.shape[1]
+        if rows in self.rooms:
+            return self.rooms[rows]
+        room = [features.new_empty(self.lanes, rows, bias.shape[1]) for _, bias in self.layers]
+        if learn:
+            self.rooms[rows] = room
+        return room
 
     @override
     def backward(self, passed: Passed, gradient: Tensor, lanes: slice) -> None:
