@@ -151,4 +151,5 @@ def _beyond(steps: Sequence[Spent], whole: Sequence[Spent], clock: str) -> float
     """What is not steps, of the whole: the median over rounds. None for the steps themselves."""
     if steps is whole:
         return None
-    return 1 - statistics.median(getattr(a, clock) / getattr(b, clock) for a, b in zip(steps, whole, strict=True))
+    shares: list[float] = [getattr(a, clock) / getattr(b, clock) for a, b in zip(steps, whole, strict=True)]
+    return 1 - statistics.median(shares)
