@@ -13,11 +13,12 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from mtl_core.counts import zinb_nll
 from mtl_core.labels import Labels
 from mtl_core.lanes.tensors import Tensors, to_tensors
 from mtl_core.metrics import judge
 from mtl_core.problem import SPLITS, problem_info
-from mtl_core.tasks import task_loss, zinb_nll
+from mtl_core.tasks import task_loss
 
 if TYPE_CHECKING:
     from mtl_core.problem import Problem

@@ -71,7 +71,7 @@ class Training:
         self.batches = Batches(self.data, seeds, training.batch_size or 1, self.shape.kept, self.shape.dropout)
         trained = trained_tasks(problem, runs, self.place)
         self.trained: Bool[np.ndarray, "runs tasks"] = trained.cpu().numpy()
-        self.labelled = [self.trained & _labelled(self.data.valid(rows)) for rows in self.data.splits]
+        self.labelled = [self.trained & np.array([bool(v.any()) for v in self.data.valid(rows)]) for rows in self.data.splits]
         refusing = [build(run.arm, problem.tasks).positive_losses for run in self.runs]  # a setting may decide it
         self._refuses, self._refusing = any(refusing), torch.tensor(refusing, device=self.place)
         self.epoch, self.steps = 0, 0
@@ -246,8 +246,3 @@ class Training:
     def checkpoint(self) -> bytes:
         """The state after the last epoch record. Plain tensors; resuming from it is bit-exact on the CPU."""
         return pack(self.resume_point)
-
-
-def _labelled(valid: Sequence[Tensor]) -> Bool[np.ndarray, " tasks"]:
-    """Which tasks have a label."""
-    return np.array([bool(mine.any()) for mine in valid])

@@ -21,9 +21,10 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from mtl_core import detection
+from mtl_core.counts import predicted_count, probability_of_zero
 from mtl_core.labels import Labels, without
 from mtl_core.ranking import above, auroc_and_precision, finite, ranked
-from mtl_core.tasks import element_loss, predicted_count, probability_of_zero, task_loss
+from mtl_core.tasks import element_loss, task_loss
 
 if TYPE_CHECKING:
     from mtl_core.specs import TaskSpec

@@ -5,7 +5,7 @@ Losses (mean over valid elements, natural units of the kind, no 1/2 in the squar
     regression, multi_output   squared error, absolute error, Huber
     binary                     cross entropy on logits with optional weight of positives, or focal loss (Lin et al. 2017)
     multiclass                 cross entropy, optional label smoothing
-    count                      zero-inflated negative binomial, or Poisson, negative log-likelihood
+    count                      zero-inflated negative binomial, or Poisson, negative log-likelihood (counts.py)
     segmentation               cross entropy at each place of the map
     dense_regression           absolute error, squared error, Huber at each place and channel
     detection                  objectness, box and class terms of a grid detector (detection.py)
@@ -23,14 +23,13 @@ from torch import Tensor
 from torch.nn.functional import huber_loss, softplus
 
 from mtl_core import landscape
+from mtl_core.counts import poisson, poisson_slope, zinb, zinb_slope
 from mtl_core.detection import grid_loss, grid_slope
 
 if TYPE_CHECKING:
     from mtl_core.specs import TaskSpec
 
 Elementwise = Callable[["TaskSpec", Tensor, Tensor], Tensor]
-LOG_DISPERSION_LIMIT = 8.0  # |ln r|: beyond it float32 loses the difference of two lgammas
-LOG_RATE_LIMIT = 30.0  # ln of a predicted count
 
 
 def task_loss(
@@ -184,56 +183,6 @@ def _focal_slope(task: TaskSpec, logits: Tensor, labels: Tensor) -> Tensor:
     return positive + (1 - labels) * yes**gamma * (gamma * no * softplus(logits) + yes)
 
 
-def _poisson(_: TaskSpec, log_rate: Tensor, counts: Tensor) -> Tensor:
-    """Beyond the limit the rate goes on as a straight line, so that it is finite and still pulled down."""
-    held = log_rate.clamp(max=LOG_RATE_LIMIT)
-    return torch.exp(held) * (1 + log_rate - held) - counts * log_rate + torch.lgamma(counts + 1)
-
-
-def _poisson_slope(_: TaskSpec, log_rate: Tensor, counts: Tensor) -> Tensor:
-    return torch.exp(log_rate.clamp(max=LOG_RATE_LIMIT)) - counts
-
-
-def _zinb(_: TaskSpec, outputs: Tensor, counts: Tensor) -> Tensor:
-    return zinb_nll(outputs, counts)
-
-
-def _zinb_slope(_: TaskSpec, outputs: Tensor, counts: Tensor) -> Tensor:
-    """Derivatives for ln mean, ln dispersion and the logit of zero inflation, side by side."""
-    log_mean, log_r, logit_zero = zinb_parts(outputs)
-    r, over, under = log_r.exp(), torch.sigmoid(log_mean - log_r), torch.sigmoid(log_r - log_mean)
-    log_p0 = -r * softplus(log_mean - log_r)
-    zero = counts == 0
-    by_chance = torch.sigmoid(log_p0 - logit_zero)  # that a zero is one of the negative binomial
-    through_p0 = torch.where(zero, by_chance, 1.0)
-    gammas = torch.where(zero, 0.0, r * (torch.digamma(counts + r) - torch.digamma(r)))
-    mean = counts * under - through_p0 * r * over
-    dispersion = gammas + through_p0 * (log_p0 + r * over) - counts * under
-    held = outputs[..., 1:2].abs() <= LOG_DISPERSION_LIMIT
-    inflation = torch.where(zero, torch.sigmoid(-logit_zero) - by_chance, -torch.sigmoid(logit_zero))
-    return -torch.cat([mean, dispersion * held, inflation], -1)
-
-
-def zinb_parts(outputs: Float[Tensor, "*lanes rows 3"]) -> tuple[Tensor, Tensor, Tensor]:
-    """ln mean, ln dispersion (held to +-8), logit of the zero inflation; each [*lanes, rows, 1]."""
-    log_mean, log_dispersion, logit_zero = outputs.split(1, -1)
-    return log_mean, log_dispersion.clamp(-LOG_DISPERSION_LIMIT, LOG_DISPERSION_LIMIT), logit_zero
-
-
-def zinb_nll(outputs: Float[Tensor, "*lanes rows 3"], counts: Tensor) -> Tensor:
-    """Negative log-likelihood of the zero-inflated negative binomial, `lgamma(y+1)` kept (Lambert 1992; Greene 1994).
-
-    Nothing here exponentiates the mean, so counts of any size stay finite.
-    """
-    log_mean, log_r, logit_zero = zinb_parts(outputs)
-    r = log_r.exp()
-    log_p0 = -r * softplus(log_mean - log_r)
-    at_zero = _zinb_at_zero(log_p0, logit_zero)
-    positive = torch.lgamma(counts + r) - torch.lgamma(r) - torch.lgamma(counts + 1)
-    positive = positive + log_p0 - counts * softplus(log_r - log_mean) - softplus(logit_zero)
-    return -torch.where(counts == 0, at_zero, positive)
-
-
 POINTWISE = {"mse", "l1", "huber", "bce", "focal", "poisson"}  # a loss element for each output, of that output alone
 LOSSES: dict[str, tuple[Elementwise, Elementwise]] = {  # by name: loss, slope
     "mse": (_squared, _squared_slope),
@@ -246,28 +195,9 @@ LOSSES: dict[str, tuple[Elementwise, Elementwise]] = {  # by name: loss, slope
     "grid": (grid_loss, grid_slope),
     "landscape_1": _function(0),
     "landscape_2": _function(1),
-    "poisson": (_poisson, _poisson_slope),
-    "zinb": (_zinb, _zinb_slope),
+    "poisson": (poisson, poisson_slope),
+    "zinb": (zinb, zinb_slope),
 }
-
-
-def _zinb_at_zero(log_p0: Tensor, logit_zero: Tensor) -> Tensor:
-    """ln P(y = 0), from that of the negative binomial alone."""
-    return softplus(log_p0 - logit_zero) - softplus(-logit_zero)
-
-
-def predicted_count(task: TaskSpec, outputs: Float[Tensor, "*lanes rows outputs"]) -> Float[Tensor, "*lanes rows 1"]:
-    """Expected count: `(1 - pi) mu`, or the Poisson rate."""
-    rate = torch.exp(outputs[..., :1].clamp(max=LOG_RATE_LIMIT))
-    return rate * torch.sigmoid(-outputs[..., 2:]) if task.loss == "zinb" else rate
-
-
-def probability_of_zero(task: TaskSpec, outputs: Float[Tensor, "*lanes rows outputs"]) -> Float[Tensor, "*lanes rows 1"]:
-    """P(y = 0)."""
-    if task.loss == "poisson":
-        return torch.exp(-torch.exp(outputs.clamp(max=LOG_RATE_LIMIT)))
-    log_mean, log_r, logit_zero = zinb_parts(outputs)
-    return torch.exp(_zinb_at_zero(-log_r.exp() * softplus(log_mean - log_r), logit_zero))
 
 
 def split_outputs(tasks: Sequence[TaskSpec], outputs: Float[Tensor, "*lanes rows heads"]) -> list[Tensor]:

@@ -17,16 +17,29 @@ LAYERS: tuple[tuple[str, ...], ...] = (  # a module may import its own layer and
     ("errors", "columns", "cores", "deferred", "devices", "landscape", "own"),
     ("schemes",),
     ("fields", "specs", "links", "experiment_file"),
-    ("problem", "records", "schedule", "shapes", "resolving", "detection", "tasks", "labels", "ranking", "metrics", "data"),
+    ("problem", "records", "schedule", "shapes", "resolving", "data", "detection", "counts"),
+    ("tasks", "labels", "ranking", "metrics"),
     ("selection", "lanes", "modules", "baselines"),
     ("plan", "durations", "engine", "store"),
     ("analysis", "export", "listing", "code", "lab", "plane", "calculator", "chooser"),
     ("runner", "jobs", "bench", "recorded"),
-    ("api", "__init__", "__main__"),
+    ("api", "arguments", "__init__", "__main__"),
 )
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 READERS = {"analysis", "export"}  # read arrays and the store only
-TRAINERS = {"engine", "lanes", "modules", "tasks", "detection", "labels", "ranking", "metrics", "baselines", "selection"}
+TRAINERS = {
+    "engine",
+    "lanes",
+    "modules",
+    "tasks",
+    "counts",
+    "detection",
+    "labels",
+    "ranking",
+    "metrics",
+    "baselines",
+    "selection",
+}
 
 
 def _guarded(node: ast.AST) -> bool:

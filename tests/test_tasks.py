@@ -19,12 +19,13 @@ from torch.nn import functional as F  # noqa: N812
 
 from mtl_core import labels
 from mtl_core.baselines import constant_outputs, with_baselines
+from mtl_core.counts import predicted_count, probability_of_zero
 from mtl_core.lanes.tensors import to_tensors
 from mtl_core.metrics import metrics
 from mtl_core.problem import Problem
 from mtl_core.records import HIGHER_IS_BETTER, METRICS, NEITHER
 from mtl_core.specs import LOSSES, TaskSpec
-from mtl_core.tasks import element_loss, element_slope, predicted_count, probability_of_zero, task_loss
+from mtl_core.tasks import element_loss, element_slope, task_loss
 
 ROWS, LANES = 41, 3
 TASKS = {

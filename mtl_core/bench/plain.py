@@ -13,10 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from mtl_core.counts import zinb_nll
 from mtl_core.lanes.models import init_parameters
 from mtl_core.lanes.plain import to_module
 from mtl_core.shapes import shape_of
-from mtl_core.tasks import zinb_nll
 
 if TYPE_CHECKING:
     from mtl_core.bench.timing import Job
