@@ -17,7 +17,7 @@ from collections.abc import Iterable
 
 from mtl_core.schemes import SCHEMES
 from mtl_core.schemes.costs import COSTS
-from mtl_core.specs import RunSpec
+from mtl_core.specs import GRAPH_TRUNKS, RunSpec
 
 STEP = 0.5e-3  # seconds
 SCHEME, ON_GRADIENTS = 0.15e-3, 1.1e-3  # seconds, of a scheme on losses, and of one on gradients
@@ -51,7 +51,7 @@ def scheme_seconds(name: str) -> float:
 def lane_seconds(run: RunSpec, features: int) -> float:
     """Of a step, for one more lane."""
     operations = 6 * trunk_parameters(run, features) * (run.training.batch_size or 1)
-    plain = BY_AUTOGRAD if run.training.trunk in ("conv", "module") else LANE + operations / OPERATIONS
+    plain = BY_AUTOGRAD if run.training.trunk in GRAPH_TRUNKS else LANE + operations / OPERATIONS
     return plain * COSTS.get(run.arm.scheme, 1.0)
 
 

@@ -5,8 +5,8 @@
         ...
     results = training.results()
 
-Nothing reduces across lanes: a lane gives the same numbers alone and among 255 others. A lane that diverges or has learned
-enough is taken out and reported; its neighbours do not notice. Stopping is not asking for the next record.
+Nothing reduces across lanes: but for rounding, a lane gives the same numbers alone and among 255 others. A lane that diverges or
+has learned enough is taken out and reported; its neighbours do not notice. Stopping is not asking for the next record.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Labels as the metrics read them, and what can be known of them before anything is predicted: found once for all lanes.
 
-Sums are float64 on the CPU wherever the labels are: not every device computes in it.
+Sums over pieces of rows are taken where the labels are and added up in float64 on the CPU: not every device computes in it.
 """
 
 from __future__ import annotations
@@ -64,7 +64,10 @@ class Labels:
         return self.valid.sum(0).cpu().double()
 
     def pieces(self, lanes: int) -> Iterator[tuple[slice, Float[Tensor, "some width"], Bool[Tensor, "some elements"] | None]]:
-        """Some rows at a time: (which, their targets, column after column in memory as `lanes.evaluate` has outputs, mask)."""
+        """Some rows at a time: (which, their targets, where there is no label; None: nowhere).
+
+        Targets lie column after column in memory, as `lanes.evaluate` has outputs.
+        """
         some = max(1, NUMBERS_AT_ONCE // (lanes * self.targets.shape[1]))
         for first in range(0, len(self), some):
             piece = slice(first, first + some)

@@ -1,22 +1,22 @@
 """From runs to batches: which lanes train together, and how they are shared among those who train.
 
 One batch is cheapest, since a step's fixed time is paid once. But a batch is one process's work: with several workers a
-comparison is cut into batches that take about equally long, where that ends sooner by the estimate of `durations.py`. Cuts are
-tried between schemes, since a scheme's arithmetic runs once for all its lanes in a batch, and between seeds, since lanes of one
-seed share their minibatches. A run's numbers do not depend on the lanes beside it, beyond the last digits of float32.
+comparison is cut into batches that take about equally long, where that ends sooner by the estimate of `durations.py`. Cuts go
+between seeds: all arms of a seed train together, so that whenever they are looked at or stopped they stand at the same epoch and
+can be compared. (Between schemes a cut would be cheaper, as a scheme's arithmetic runs once for all its lanes in a batch.)
+A run's numbers do not depend on the lanes beside it, beyond rounding, which a long training in float32 may enlarge.
 """
 
 from __future__ import annotations
 
 import heapq
 import math
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import accumulate, groupby, pairwise
 
-from mtl_core.durations import batch_seconds, lane_seconds, scheme_seconds, trunk_parameters
+from mtl_core.durations import batch_seconds, lane_seconds, trunk_parameters
 from mtl_core.schemes import SCHEMES
-from mtl_core.specs import RunSpec
+from mtl_core.specs import GRAPH_TRUNKS, RunSpec
 
 MAX_LANES = 256
 MAX_PARAMETERS = 25_000_000  # of a batch
@@ -61,7 +61,7 @@ def _shape(run: RunSpec) -> tuple[str, ...]:
 def _most(runs: list[RunSpec], features: int, tasks: int, max_lanes: int) -> int:
     """Lanes of a batch that memory allows."""
     numbers = NUMBERS_A_PARAMETER + max(_tracked(run, tasks) for run in runs)
-    if runs[0].training.trunk in ("conv", "module"):
+    if runs[0].training.trunk in GRAPH_TRUNKS:
         max_lanes = min(max_lanes, BY_AUTOGRAD)
     return max(1, min(max_lanes, MAX_PARAMETERS * NUMBERS_A_PARAMETER // (numbers * trunk_parameters(runs[0], features))))
 
@@ -81,7 +81,9 @@ def _shared(
         return _end(times, free) + WASTE * sum(times)
 
     fewest = _evenly(runs, math.ceil(len(runs) / most))
-    cuts = [cut for cut in _cuts(runs, len(fewest), len(free), features) if max(map(len, cut)) <= most]
+    seeds = len({run.seed for run in runs})
+    counts = range(max(2, len(fewest)), min(seeds, max(len(fewest), len(free)) + len(free) - 1) + 1) if len(free) > 1 else ()
+    cuts = [cut for cut in (_by_seed(runs, count, features) for count in counts) if max(map(len, cut)) <= most]
     best = min(cuts, key=price, default=fewest)
     return sorted(best, key=seconds, reverse=True) if price(best) <= WORTH * price(fewest) else fewest
 
@@ -95,37 +97,15 @@ def _evenly(runs: list[RunSpec], count: int) -> Batches:
     return [by_seed[start:end] for start, end in pairwise(bounds)]
 
 
-def _cuts(runs: list[RunSpec], fewest: int, workers: int, features: int) -> Iterator[Batches]:
-    """Every way to cut that is tried: none for a single worker."""
-    by_seed = sorted(runs, key=lambda run: run.seed)
-    by_scheme = sorted(by_seed, key=lambda run: (lane_seconds(run, features), run.arm.scheme))
-    for count in range(max(2, fewest), max(fewest, workers) + workers) if workers > 1 else ():
-        yield _by_cost(by_seed, count, features)
-        if all(run.selection.scale != "single_task" for run in runs):  # whose references every batch trains for all its seeds
-            yield _by_cost(by_scheme, count, features)
-            yield _whole_schemes(by_scheme, count, features)
-
-
-def _by_cost(order: list[RunSpec], count: int, features: int) -> Batches:
-    """The runs in this order, cut into parts that cost about the same."""
-    sharing = Counter(run.arm.scheme for run in order)
-    costs = [lane_seconds(run, features) + scheme_seconds(run.arm.scheme) / sharing[run.arm.scheme] for run in order]
-    ends = list(accumulate(costs))
+def _by_seed(runs: list[RunSpec], count: int, features: int) -> Batches:
+    """Whole seeds, in so many parts that cost about the same; fewer if some would be empty."""
+    order = sorted(runs, key=lambda run: run.seed)
+    seeds = [list(members) for _, members in groupby(order, key=lambda run: run.seed)]
+    costs = [sum(lane_seconds(run, features) for run in members) for members in seeds]
     parts: Batches = [[] for _ in range(count)]
-    for run, cost, end in zip(order, costs, ends, strict=True):
-        parts[min(count - 1, int(count * (end - cost / 2) / ends[-1]))].append(run)
+    for members, cost, end in zip(seeds, costs, accumulate(costs), strict=True):
+        parts[min(count - 1, int(count * (end - cost / 2) / sum(costs)))] += members
     return [part for part in parts if part]
-
-
-def _whole_schemes(by_scheme: list[RunSpec], count: int, features: int) -> Batches:
-    """No scheme in two parts: the dearest first, each to the part that has cost least so far."""
-    parts: list[tuple[float, int, list[RunSpec]]] = [(0.0, place, []) for place in range(count)]
-    for _, group in groupby(reversed(by_scheme), key=lambda run: run.arm.scheme):
-        lanes = list(group)
-        cost, place, part = parts[0]
-        more = scheme_seconds(lanes[0].arm.scheme) + sum(lane_seconds(run, features) for run in lanes)
-        heapq.heapreplace(parts, (cost + more, place, part + lanes[::-1]))
-    return [part for _, _, part in parts if part]
 
 
 def _end(seconds: list[float], free: Sequence[float]) -> float:

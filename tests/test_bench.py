@@ -118,6 +118,8 @@ def test_a_part_that_there_is_not_is_named() -> None:
     assert chosen(QUICK, ["mixed", "steps"]) == ["steps", "mixed"]
     assert chosen(bench.Form.of(short=False), []) == list(PARTS)
     assert chosen(bench.Form.of(short=False, device="cuda"), []) == ["steps"]
+    with pytest.raises(UserError, match="On cuda only steps"):
+        chosen(bench.Form.of(short=False, device="cuda"), ["gramian"])
 
 
 # --- what is compared does the same work ------------------------------------------------------------------------------

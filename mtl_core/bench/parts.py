@@ -76,6 +76,8 @@ def chosen(form: Form, only: Sequence[str]) -> list[str]:
     for name in only:
         if name not in PARTS:
             raise UserError(unknown("part of the benchmark", name, PARTS))
+    if form.device != "cpu" and set(only) - set(ON_GPU):
+        raise UserError(f"On {form.device} only {', '.join(ON_GPU)} can be measured: leave --only or --device out.")
     if only:
         return [name for name in PARTS if name in only]
     if form.device != "cpu":

@@ -38,7 +38,7 @@ def profiled(form: Form) -> Iterator[Row]:
             times = _by_part(steps)
             times[INTERPRETER] = max(0.0, whole - sum(times.values()))
             total = sum(times.values())
-            for part, seconds in sorted(times.items(), key=lambda one: -one[1]):
+            for part, seconds in sorted(((part, mine) for part, mine in times.items() if mine > 0), key=lambda one: -one[1]):
                 yield {"size": size, "scheme": scheme, "part": part, "us": 1e6 * seconds / LANES, "share": seconds / total}
 
 

@@ -109,7 +109,7 @@ class LiveLanes:
         return Step(signals, weighed, mine.labels, idle, diverged)
 
     def look(self, batch: Batch) -> tuple[Step, Tensor, Tensor]:
-        """A usual step of losses alone, up to its gradients and without a branch on data.
+        """A usual step of losses alone, up to its gradients: `_step` without its branches on data, which cannot be captured.
 
         Returns the step, who takes part, and a flag: whether it is a usual one.
         """

@@ -45,7 +45,7 @@ def run_iter(
     wanted_threads()  # a mistake in it is told before anything is trained
     experiment_id = submit(store, chosen, free)
     worker = store.workers.register("inline", state="training")
-    helpers = Helpers(store, experiment_id, sum(one > 0 for one in free))
+    helpers = Helpers(store, experiment_id, sum(seconds > 0 for seconds in free))  # those that are not there yet
     try:
         with trainer.threads():
             yield from _train_here(store, experiment_id, worker, trainer, helpers)

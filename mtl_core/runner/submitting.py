@@ -27,7 +27,7 @@ def prepare(store: Store, experiment: ExperimentSpec) -> tuple[ExperimentSpec, P
 def submit(store: Store, experiment: ExperimentSpec, free: Sequence[float] | None = None) -> str:
     """Keep an experiment and queue those of its runs that nobody has trained; returns its id. Raises UserError.
 
-    free: in how many seconds each of those who will train can begin; None: the store's workers, now.
+    free: in how many seconds each of those who will train can begin; None: the store's workers that are not training, now.
     """
     spec, problem = prepare(store, experiment)
     sizes = {"features": problem.features.shape[1], "tasks": len(problem.tasks), "rows": problem.rows(0)}
@@ -36,8 +36,11 @@ def submit(store: Store, experiment: ExperimentSpec, free: Sequence[float] | Non
 
 
 def sharing(store: Store, experiment: ExperimentSpec) -> int:
-    """How many of the store's worker processes can share an experiment: none if a single device is to train all of it."""
-    present = [one for one in store.workers.live() if one.kind == "process"]
+    """How many of the store's worker processes can begin with an experiment now, those that warm up among them.
+
+    None if a single device is to train all of it. One that trains something else will be free some time, which is not known.
+    """
+    present = [one for one in store.workers.live() if one.kind == "process" and one.state != "training"]
     accelerated = any(one.device not in ("", "cpu") for one in present)
     if experiment.training.trunk == "module":  # only the process that made the module can train it
         return 0

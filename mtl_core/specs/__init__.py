@@ -12,9 +12,10 @@ from mtl_core.specs.base import Spec, digest, sentence
 from mtl_core.specs.data import OF_FILES, DataSpec
 from mtl_core.specs.experiment import MAX_ARMS, MAX_SEEDS, RESULTS_VERSION, ExperimentSpec, RunSpec, parse_experiment
 from mtl_core.specs.tasks import LOSSES, MAPS, Kind, TargetSpec, TaskSpec
-from mtl_core.specs.training import PhaseSpec, SelectionSpec, StopSpec, TrainingSpec
+from mtl_core.specs.training import GRAPH_TRUNKS, PhaseSpec, SelectionSpec, StopSpec, TrainingSpec
 
 __all__ = [
+    "GRAPH_TRUNKS",
     "LOSSES",
     "MAPS",
     "MAX_ARMS",

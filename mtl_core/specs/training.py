@@ -9,6 +9,8 @@ from pydantic import Field, model_validator
 from mtl_core.fields import Count, Names, NonNegative, Positive
 from mtl_core.specs.base import Spec
 
+GRAPH_TRUNKS = ("conv", "module")  # autograd takes their reverse pass, lane by lane dearer: they train in small batches
+
 
 class PhaseSpec(Spec):
     """A stretch of epochs with settings of its own; None: as in the whole training.

@@ -47,6 +47,7 @@ def _progress(connection: Connection, now: float, head: Record, groups: list[Rec
     done = sum(row.number for row in groups if row.status in ("done", "diverged", "failed"))
     open_ = [row for row in groups if row.state in WAITING]
     training = [row for row in open_ if row.state == "running"]
+    stopped = [row for row in groups if row.status == "stopped"]
     share = sum(row.number * _share(row, head.epochs) for row in groups) / max(total, 1)
     state = _state(bool(head.stopped), groups, now)
     found = Progress(
@@ -56,7 +57,7 @@ def _progress(connection: Connection, now: float, head: Record, groups: list[Rec
         runs_done=done,
         runs_total=total,
         reused=sum(row.reused for row in groups),
-        epoch=min((row.epoch for row in training or open_), default=max((row.epoch for row in groups), default=0)),
+        epoch=min((row.epoch for row in training or open_ or stopped), default=max((row.epoch for row in groups), default=0)),
         epochs=head.epochs,
         fraction=share,
         started=min((row.started for row in open_ if row.started), default=None),
@@ -104,7 +105,9 @@ def _sentence(connection: Connection, now: float, found: Progress, groups: list[
 def _training(now: float, found: Progress, groups: list[Record]) -> str:
     if any(row.state == "running" and dead(row, now) for row in groups):
         return f"A worker was lost after epoch {found.epoch}; the next free one goes on from its last checkpoint."
-    return f"Training: epoch {found.epoch} of {found.epochs}." if found.epoch else "Training begins."
+    waiting = sum(row.number for row in groups if row.state == "queued")
+    more = f" {waiting} of {found.runs_total} runs wait." if waiting else ""
+    return f"Training: epoch {found.epoch} of {found.epochs}.{more}" if found.epoch else f"Training begins.{more}"
 
 
 def _waiting(connection: Connection, groups: list[Record]) -> str:
