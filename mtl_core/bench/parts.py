@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from mtl_core.bench.machine import machine
+from mtl_core.bench.problems import known
 from mtl_core.bench.targets import targets
 from mtl_core.bench.timing import Form, Row, one_thread
 from mtl_core.errors import UserError, unknown
@@ -51,7 +52,7 @@ def main(form: Form, only: Sequence[str] = (), tell: Callable[[str], None] = lam
     names = chosen(form, only)
     began, cpu = time.perf_counter(), time.process_time()
     sections: dict[str, dict[str, Any]] = {}
-    with one_thread():
+    with one_thread(), known():
         on = machine(form.device)
         for name in names:
             rows = []

@@ -6,7 +6,8 @@ regression tasks, to see how a step grows with them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import count, islice
 from typing import NamedTuple
 
@@ -65,10 +66,14 @@ def mixed_heads(rows: int = ROWS) -> Problem:
     return Problem("mixed heads", features, targets, TASKS, _split(rows), _names(), synthetic=True)
 
 
-def make_known() -> str:
-    """Let this process load the mixed heads like a built-in scenario, so that they go through runner and store; its name."""
-    scenarios.SCENARIOS.setdefault(MIXED, Scenario(MIXED, "Mixed heads", "", synthetic=True, knobs={}, load=mixed_heads))
-    return MIXED
+@contextmanager
+def known() -> Iterator[None]:
+    """Meanwhile this process can load the mixed heads like a built-in scenario, so that they go through runner and store."""
+    scenarios.SCENARIOS[MIXED] = Scenario(MIXED, "Mixed heads", "", synthetic=True, knobs={}, load=mixed_heads)
+    try:
+        yield
+    finally:
+        del scenarios.SCENARIOS[MIXED]
 
 
 def regressions(tasks: int, rows: int = ROWS) -> Problem:

@@ -28,10 +28,10 @@ print(json.dumps({{"seconds": time.perf_counter() - began, "torch": "torch" in s
 WORKER = """
 import sys
 from mtl_core.__main__ import main
-from mtl_core.bench.problems import make_known
+from mtl_core.bench.problems import known
 
-make_known()
-sys.exit(main(sys.argv[1:]))
+with known():
+    sys.exit(main(sys.argv[1:]))
 """
 MEMORY = """
 import json

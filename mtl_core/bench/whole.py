@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mtl_core.bench.plain import PlainRun
-from mtl_core.bench.problems import SIZES, make_known, mixed_heads, training_of
+from mtl_core.bench.problems import MIXED, SIZES, mixed_heads, training_of
 from mtl_core.bench.timing import STORED, Form, Row, Spent, middle, repeated
 from mtl_core.bench.torchjd_loop import TORCHJD, TorchjdRun, torchjd_present
 from mtl_core.engine import Training
@@ -59,7 +59,7 @@ def experiment(schemes: Sequence[str], epochs: int, seeds: int) -> ExperimentSpe
     """An arm a scheme on the default problem."""
     arms = {name: {"scheme": name} for name in schemes}
     training = training_of(SIZES["default"], epochs).model_dump(exclude_unset=True)
-    return parse_experiment({"data": {"scenario": make_known()}, "arms": arms, "seeds": seeds, "training": training})
+    return parse_experiment({"data": {"scenario": MIXED}, "arms": arms, "seeds": seeds, "training": training})
 
 
 def epoch_of_plain(problem: Problem, spec: ExperimentSpec, scheme: str, *, judged: bool) -> Callable[[], None] | None:
