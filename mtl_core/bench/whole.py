@@ -47,7 +47,7 @@ def evaluation(form: Form) -> Iterator[Row]:
         problem = mixed_heads()
         runs = len(spec.arms) * len(spec.seeds)
         work = {STEPS: _steps(problem, spec), TRAINED: _trained(problem, spec), STORED: _stored(spec)}
-        times = repeated(work, form.pick(5, 1))
+        times = repeated(work, form.pick(3, 1))
         steps = times[STEPS]
         for what, mine in times.items():
             shares = {"share_of_cpu": _beyond(steps, mine, "cpu"), "share_of_wall": _beyond(steps, mine, "wall")}
