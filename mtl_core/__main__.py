@@ -167,7 +167,7 @@ def _bench(options: argparse.Namespace) -> int:
 
     if options.schemes:
         return _print(bench.schemes(options.schemes, short=options.short), figures_text, as_json=options.json)
-    only = [name for name in (options.only or "").split(",") if name]
+    only = [] if options.only is None else [name.strip() for name in options.only.split(",")]
     form = bench.Form.of(short=options.short, device=options.device)
     figures = bench.main(form, only, lambda words: print(words, file=sys.stderr, flush=True))
     return _print(figures, bench.markdown if options.markdown else bench.text, as_json=options.json)

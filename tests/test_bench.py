@@ -122,6 +122,12 @@ def test_a_part_that_there_is_not_is_named() -> None:
         chosen(bench.Form.of(short=False, device="cuda"), ["gramian"])
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_device_that_is_not_there_is_told_in_a_sentence() -> None:
+    with pytest.raises(UserError, match="This machine has no cuda device"):
+        bench.main(bench.Form.of(short=True, device="cuda"))
+
+
 # --- what is compared does the same work ------------------------------------------------------------------------------
 
 

@@ -14,6 +14,7 @@ from mtl_core.bench.machine import machine
 from mtl_core.bench.problems import known
 from mtl_core.bench.targets import targets
 from mtl_core.bench.timing import Form, Row, one_thread
+from mtl_core.devices import choose_device
 from mtl_core.errors import UserError, unknown
 
 
@@ -48,8 +49,9 @@ ON_GPU = ("steps",)
 
 
 def main(form: Form, only: Sequence[str] = (), tell: Callable[[str], None] = lambda _: None) -> dict[str, Any]:
-    """Measure and return plain data; `tell` hears of every row. Raises UserError for a part that there is not."""
+    """Measure and return plain data; `tell` hears of every row. Raises UserError for a part or a device that there is not."""
     names = chosen(form, only)
+    choose_device(form.device)
     began, cpu = time.perf_counter(), time.process_time()
     sections: dict[str, dict[str, Any]] = {}
     with one_thread(), known():

@@ -46,10 +46,12 @@ class SqlQueue:
         return None
 
     def load(self, experiment_id: str | None = None) -> tuple[int, int]:
-        """How many batches wait, and how many are held."""
+        """How many batches wait, and how many are held; one whose holder has died waits again."""
+        now = self._database.clock()
         with self._database.read() as connection:
-            states = [row.state for row in connection.execute(_open(experiment_id)).all()]
-        return states.count("queued"), states.count("running")
+            found = connection.execute(_open(experiment_id)).all()
+        waiting = sum(row.state == "queued" or dead(row, now) for row in found)
+        return waiting, len(found) - waiting
 
     def begin(self, claim: Claim, channels: Sequence[Channel], versions: Mapping[str, str]) -> None:
         """Say what the batch records and what it trains with."""

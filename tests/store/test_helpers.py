@@ -74,6 +74,15 @@ def test_the_queue_tells_what_waits_and_what_is_held(store: Store) -> None:
     assert (store.queue.load(found), store.queue.load()) == ((1, 1), (2, 1))
 
 
+def test_a_batch_whose_holder_has_died_waits_again(store: Store) -> None:
+    found = two_batches(store)
+    worker = store.workers.register("process")
+    assert store.queue.claim(worker) is not None
+    assert store.queue.load(found) == (1, 1)
+    store.workers.retire(worker)
+    assert store.queue.load(found) == (2, 0)
+
+
 def test_a_helper_trains_what_waits_and_leaves(store: Store) -> None:
     found, clock = two_batches(store), Clock()
     other = submit(store, experiment(epochs=9))
