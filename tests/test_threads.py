@@ -45,8 +45,8 @@ def last(batch: list[RunSpec]) -> dict[str, np.ndarray]:
 
 def test_a_run_has_the_same_numbers_in_one_batch_and_in_the_parts_of_a_cut() -> None:
     together = last(runs())
-    parts = plan(runs(), features=5, rows=10**7, free=(0.0, 0.0, 0.0))
-    assert len(parts) >= 3
+    parts = plan(runs(), features=5, rows=70, max_lanes=6)
+    assert len(parts) == 3
     for part in parts:
         for run, values in last(part).items():
             np.testing.assert_allclose(values, together[run], rtol=1e-9, atol=1e-12)
