@@ -36,6 +36,7 @@ def the_same_threads_afterwards() -> Iterator[None]:
     threads = torch.get_num_threads()
     yield
     assert torch.get_num_threads() == threads
+    assert (torch.full((), 1e-39) * 0.5).item() > 0, "subnormal numbers are there again"
 
 
 @pytest.fixture(scope="module")

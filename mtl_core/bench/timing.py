@@ -109,14 +109,19 @@ def ratio(these: Sequence[Spent], those: Sequence[Spent], device: str = "cpu", t
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """As workers train; the first step's one-time costs are paid before."""
-    threads = torch.get_num_threads()
+    """As workers train, its one-time costs paid before. Afterwards threads and subnormal numbers are as they were."""
+    threads, flushed = torch.get_num_threads(), _flushes_subnormals()
     torch.set_num_threads(1)
     try:
         warm()
         yield
     finally:
         torch.set_num_threads(threads)
+        torch.set_flush_denormal(flushed)
+
+
+def _flushes_subnormals() -> bool:
+    return not bool((torch.full((), 1e-39) * 0.5).item())
 
 
 def _steps(job: Job, form: Form) -> int:
