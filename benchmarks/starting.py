@@ -95,14 +95,17 @@ def _page(port: int) -> float:
     from streamlit.proto.BackMsg_pb2 import BackMsg
     from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
     from websockets.sync.client import connect
+    from websockets.typing import Subprotocol
 
     started = time.monotonic()
-    with connect(f"ws://127.0.0.1:{port}/_stcore/stream", subprotocols=["streamlit"], max_size=None) as server:  # type: ignore[list-item]
+    with connect(f"ws://127.0.0.1:{port}/_stcore/stream", subprotocols=[Subprotocol("streamlit")], max_size=None) as server:
         ask: Any = BackMsg()
         ask.rerun_script.query_string = ""
         server.send(ask.SerializeToString())
         while True:
-            told: Any = ForwardMsg.FromString(server.recv(timeout=PATIENCE))  # type: ignore[arg-type]
+            message = server.recv(timeout=PATIENCE)
+            assert isinstance(message, bytes), "the server speaks protocol buffers"
+            told: Any = ForwardMsg.FromString(message)
             if told.WhichOneof("type") == "script_finished":
                 return time.monotonic() - started
 

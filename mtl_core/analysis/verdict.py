@@ -89,7 +89,7 @@ def _arm(comparison: Comparison, table: MetricTable, arm: str) -> ArmVerdict:
     names = {outcome: tuple(row.task for row in rows) for outcome, rows in found.items()}
     undecided = names.get("too few seeds", ()) + names.get("not compared", ())
     better, worse, same = (names.get(outcome, ()) for outcome in ("better", "worse", "no difference"))
-    seeds = max((row.cells[arm].difference.n for row in table.headlines if row.cells[arm].difference), default=0)  # type: ignore[union-attr]
+    seeds = max((difference.n for row in table.headlines if (difference := row.cells[arm].difference)), default=0)
     sentence = _sentence(comparison, table, arm, found, seeds)
     too_few = set(found) == {"too few seeds"}
     return ArmVerdict(arm, better, worse, same, undecided, seeds, sentence, too_few)

@@ -118,7 +118,7 @@ def engine_steps(problem: Problem, training: TrainingSpec) -> tuple[Job, Job]:
 
 def tensor_steps(problem: Problem, training: TrainingSpec) -> tuple[Job, Job]:
     """Steps over stacked parameters, eager and compiled."""
-    return tuple(_stacked(problem, training, wrapped) for wrapped in (lambda job: job, torch.compile))  # type: ignore[return-value]
+    return _stacked(problem, training, lambda job: job), _stacked(problem, training, torch.compile)
 
 
 def _stacked(problem: Problem, training: TrainingSpec, wrapped: Callable[[Any], Any]) -> Job:
